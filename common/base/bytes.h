@@ -1,0 +1,66 @@
+// bytes.h: borrowed spans and a growing buffer.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A borrowed run of bytes. Who made it says how long it lives.
+struct span {
+    const uint8_t *data;
+    size_t len;
+};
+
+// A growing buffer that owns its bytes. Zero-initialise it, or bytes_init; bytes_fini frees.
+struct bytes {
+    uint8_t *data;
+    size_t len;
+    size_t capacity;
+};
+
+struct span
+span_of(const void *data, size_t len);
+struct span
+span_of_text(const char *text);
+bool
+span_equal(struct span a, struct span b);
+// span_compare orders as memcmp does, the shorter first.
+int
+span_compare(struct span a, struct span b);
+
+void
+bytes_init(struct bytes *bytes);
+void
+bytes_fini(struct bytes *bytes);
+// bytes_clear empties, keeping the memory.
+void
+bytes_clear(struct bytes *bytes);
+// bytes_reserve makes room for `more` bytes behind the end and returns where they start.
+uint8_t *
+bytes_reserve(struct bytes *bytes, size_t more);
+void
+bytes_append(struct bytes *bytes, const void *data, size_t len);
+void
+bytes_append_text(struct bytes *bytes, const char *text);
+void
+bytes_append_byte(struct bytes *bytes, uint8_t byte);
+void
+bytes_printf(struct bytes *bytes, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// bytes_text adds a NUL behind the content (not counted) and returns it.
+char *
+bytes_text(struct bytes *bytes);
+struct span
+bytes_span(const struct bytes *bytes);
+
+// Big-endian fixed-width numbers, for keys and records.
+void
+put_u16(uint8_t *at, uint16_t number);
+void
+put_u32(uint8_t *at, uint32_t number);
+void
+put_u64(uint8_t *at, uint64_t number);
+uint16_t
+get_u16(const uint8_t *at);
+uint32_t
+get_u32(const uint8_t *at);
+uint64_t
+get_u64(const uint8_t *at);
