@@ -1,8 +1,10 @@
-// engine.h: the engine: sessions, binds, matching, leases, answers. Pure: no clock, no I/O, no randomness; `now` is
-// handed in, effects are handed out, so that the whole engine runs under a simulator.
+// engine.h: the engine: sessions, binds, matching, leases, answers. Pure: no clock, no I/O, no
+// randomness; `now` is handed in, effects are handed out, so that the whole engine runs under a
+// simulator.
 //
-// One turn of the loop: engine_command for each drained message; store_poll; engine_turn (dispatch, timers, slices);
-// store_commit when the last batch is durable. Answers that promise durability wait for on_durable of their batch.
+// One turn of the loop: engine_command for each drained message; store_poll; engine_turn (dispatch,
+// timers, slices); store_commit when the last batch is durable. Answers that promise durability
+// wait for on_durable of their batch.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,11 +18,12 @@
 
 struct engine;
 
-// What the engine does to the world. All calls copy or encode what they are given before they return.
+// What the engine does to the world. All calls copy or encode what they are given before they
+// return.
 struct effects {
     void *arg;
-    // Sends one command to a peer (a ZeroMQ routing id). False: the peer is gone or its outbox is over its limit:
-    // the engine ends that session.
+    // Sends one command to a peer (a ZeroMQ routing id). False: the peer is gone or its outbox is
+    // over its limit: the engine ends that session.
     bool (*send)(void *arg, struct span peer, const struct command *command);
     // is_wanted: does anybody subscribe to this topic (what nobody wants is not built)?
     bool (*is_wanted)(void *arg, const char *topic);
@@ -41,8 +44,8 @@ struct engine_options {
     int64_t interval_ms;        // heartbeat
     int64_t expiry_ms;
     int64_t expiry_max_ms;
-    int64_t resume_grace_ms; // 0: 2 × expiry
-    uint32_t deliveries_max; // max_deliveries
+    int64_t resume_grace_ms;    // 0: 2 × expiry
+    uint32_t deliveries_max;    // max_deliveries
     struct span events_address; // as told in WELCOME
     struct span http_address;
     struct span object_kind;
@@ -50,25 +53,29 @@ struct engine_options {
 
 // Opens the store (recovering it) and makes the engine.
 ZKT_MUST enum zkt_err
-engine_new(const struct engine_options *options, int64_t now_ms, int64_t wall_ms, struct engine **engine,
-           struct problem *problem);
+engine_new(const struct engine_options *options, int64_t now_ms, int64_t wall_ms,
+           struct engine **engine, struct problem *problem);
 void
 engine_destroy(struct engine **engine_p);
 struct store *
 engine_store(struct engine *engine);
 
-// One decoded message of a peer. now is monotonic, wall is wall time, both ms. The command is borrowed.
+// One decoded message of a peer. now is monotonic, wall is wall time, both ms. The command is
+// borrowed.
 void
 engine_command(struct engine *engine, struct span peer, const struct command *command);
-// A frame that could not be decoded: answered with ERROR; the peer is kept or dropped as the protocol says.
+// A frame that could not be decoded: answered with ERROR; the peer is kept or dropped as the
+// protocol says.
 void
 engine_bad_frame(struct engine *engine, struct span peer, const struct command *partial,
                  const struct problem *problem);
-// engine_turn is called once a turn before draining with the clocks: session time advances by at most
-// poll_timeout + 100 ms a turn; drained_empty: the last drain ended because nothing was left (only then may a
-// session expire). Polls the store, dispatches, runs timers and slices. Returns ms until the next thing to do (≥ 0, ≤ 1000).
+// engine_turn is called once a turn before draining with the clocks: session time advances by at
+// most poll_timeout + 100 ms a turn; drained_empty: the last drain ended because nothing was left
+// (only then may a session expire). Polls the store, dispatches, runs timers and slices. Returns ms
+// until the next thing to do (≥ 0, ≤ 1000).
 int64_t
-engine_turn(struct engine *engine, int64_t now_ms, int64_t wall_ms, int64_t poll_timeout_ms, bool drained_empty);
+engine_turn(struct engine *engine, int64_t now_ms, int64_t wall_ms, int64_t poll_timeout_ms,
+            bool drained_empty);
 // engine_commit hands the open batch to the store if it is not empty and none is being committed.
 void
 engine_commit(struct engine *engine);
@@ -77,13 +84,15 @@ bool
 engine_is_full(const struct engine *engine);
 void
 engine_object_deleted(struct engine *engine, const struct uid *object);
-// engine_drain begins a graceful stop: no new offers; engine_is_drained when everything answered is durable.
+// engine_drain begins a graceful stop: no new offers; engine_is_drained when everything answered is
+// durable.
 void
 engine_drain(struct engine *engine);
 bool
 engine_is_drained(const struct engine *engine);
 
-// Prometheus text of queues, states, consumers, sessions and counters (the caller adds store, process and loop figures).
+// Prometheus text of queues, states, consumers, sessions and counters (the caller adds store,
+// process and loop figures).
 void
 engine_metrics(const struct engine *engine, struct bytes *out);
 // Health: NULL when well, else a reason.

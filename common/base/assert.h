@@ -1,4 +1,5 @@
-// assert.h: assertions for our own bugs, on in release; never for input of a peer, a file or a flag.
+// assert.h: assertions for our own bugs, on in release; never for input of a peer, a file or a
+// flag.
 #pragma once
 
 // zkt_assert prints the condition and where it stands, and aborts. <assert.h> is banned.

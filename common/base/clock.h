@@ -1,4 +1,5 @@
-// clock.h: the two clocks, in milliseconds and nanoseconds. The core never calls these: it is handed `now`.
+// clock.h: the two clocks, in milliseconds and nanoseconds. The core never calls these: it is
+// handed `now`.
 #pragma once
 #include <stdint.h>
 

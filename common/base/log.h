@@ -1,12 +1,13 @@
-// log.h: structured log lines on stderr or a file: time, level, stable id (schemas/events.json), key=value.
-// The one place in broker/ and common/ with a lock and with process-wide state.
+// log.h: structured log lines on stderr or a file: time, level, stable id (schemas/events.json),
+// key=value. The one place in broker/ and common/ with a lock and with process-wide state.
 #pragma once
 
 enum log_level { LOG_DEBUG = 10, LOG_INFO = 20, LOG_WARNING = 30, LOG_ERROR = 40 };
 
 void
 log_set_level(enum log_level level);
-// log_open sends lines to the file at path (append), NULL: stderr. log_reopen opens the same path again (SIGHUP).
+// log_open sends lines to the file at path (append), NULL: stderr. log_reopen opens the same path
+// again (SIGHUP).
 int
 log_open(const char *path);
 int

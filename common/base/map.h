@@ -21,8 +21,8 @@ map_remove(struct map *map, const void *key, size_t key_len);
 size_t
 map_len(const struct map *map);
 
-// Walk: `struct map_cursor c = {0}; while (map_next(map, &c)) { … c.value … }`. Removing the item the
-// cursor stands on is allowed; any other change ends the walk's promise to see each item once.
+// Walk: `struct map_cursor c = {0}; while (map_next(map, &c)) { … c.value … }`. Removing the item
+// the cursor stands on is allowed; any other change ends the walk's promise to see each item once.
 struct map_cursor {
     size_t bucket_index;
     void *next;

@@ -1,4 +1,5 @@
-// problem.h: what went wrong, as an error code and one sentence that names the field and what would be right.
+// problem.h: what went wrong, as an error code and one sentence that names the field and what would
+// be right.
 #pragma once
 #include "base/zkarton_err.h"
 #include <stddef.h>
@@ -14,9 +15,11 @@ struct problem {
 enum zkt_err
 problem_set(struct problem *problem, enum zkt_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-// problem_in puts "prefix" in front of the text: problem_in(p, "tasks[3].") names the way to the field.
+// problem_in puts "prefix" in front of the text: problem_in(p, "tasks[3].") names the way to the
+// field.
 void
 problem_in(struct problem *problem, const char *format, ...) __attribute__((format(printf, 2, 3)));
-// nearest returns the candidate within an edit distance of 2 (and less than half of the word), or NULL: "Did you mean".
+// nearest returns the candidate within an edit distance of 2 (and less than half of the word), or
+// NULL: "Did you mean".
 const char *
 nearest(const char *word, const char *const *candidates, size_t candidates_count);

@@ -19,7 +19,8 @@ uid_compare(const struct uid *a, const struct uid *b);
 // uid_format writes 36 characters, lower case, and a NUL.
 void
 uid_format(const struct uid *uid, char text[UID_TEXT_SIZE]);
-// uid_parse accepts exactly the 36-character form (either case), or "{root}:uid" (the part behind the last ':').
+// uid_parse accepts exactly the 36-character form (either case), or "{root}:uid" (the part behind
+// the last ':').
 bool
 uid_parse(const char *text, size_t len, struct uid *uid);
 // uid_random draws a version 4 uid from the kernel. Not for the core, which is handed its uids.

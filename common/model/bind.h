@@ -15,7 +15,8 @@ struct bind {
     struct value service_version; // string or null
 };
 
-// bind_replaces: a bind that differs in filters, persistent, or a given service_version replaces the old one.
+// bind_replaces: a bind that differs in filters, persistent, or a given service_version replaces
+// the old one.
 bool
 bind_replaces(const struct bind *old_bind, const struct bind *new_bind);
 // bind_copy copies everything into arena.

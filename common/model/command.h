@@ -1,5 +1,6 @@
-// command.h: every message of protocol ZKP/1 as plain data: what wire/command.h decodes and encodes, and what the
-// core takes and answers. Spans and values are borrowed: of a decoded command from its frame and arena.
+// command.h: every message of protocol ZKP/1 as plain data: what wire/command.h decodes and
+// encodes, and what the core takes and answers. Spans and values are borrowed: of a decoded command
+// from its frame and arena.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,7 +50,8 @@ struct held {
     bool started;
 };
 
-// HELLO {v, instance, identity, role, host, pid, lang, bind | join, concurrency, transactional, expiry_ms, generation, held}
+// HELLO {v, instance, identity, role, host, pid, lang, bind | join, concurrency, transactional,
+// expiry_ms, generation, held}
 struct hello {
     uint32_t version;    // "v"
     struct uid instance; // secret of the process: the right to resume
@@ -69,7 +71,8 @@ struct hello {
     size_t held_count;
 };
 
-// WELCOME {session, generation, interval_ms, expiry_ms, time_ms, last_number, submit_tasks, submit_bytes, task_bytes,
+// WELCOME {session, generation, interval_ms, expiry_ms, time_ms, last_number, submit_tasks,
+// submit_bytes, task_bytes,
 //          events, http, object, retiring}
 struct welcome {
     uint64_t session;
@@ -81,13 +84,15 @@ struct welcome {
     uint32_t submit_tasks_max;
     uint32_t submit_bytes_max;
     uint32_t task_bytes_max;
-    struct span events_address; // "tcp://*:5571" style hosts are given as "tcp://:5571": the host that was dialled
+    struct span events_address; // "tcp://*:5571" style hosts are given as "tcp://:5571": the host
+                                // that was dialled
     struct span http_address;   // "http://:5572"
     struct span object_kind;    // "dir"
     bool retiring;              // the session keeps its leases and gets nothing more
 };
 
-// SUBMIT {number, delivery?, tasks}; a task is {uid, root, parent, orig, prio, headers, hp, payload, pp, resources}
+// SUBMIT {number, delivery?, tasks}; a task is {uid, root, parent, orig, prio, headers, hp,
+// payload, pp, resources}
 struct submit {
     uint64_t number;
     uint64_t delivery; // of the parent; 0: none
@@ -108,8 +113,9 @@ struct submitted {
     size_t results_count;
 };
 
-// DELIVER {items: [{delivery, attempt, task}]}. To encode, `body` (struct task_codec's form) is spliced in and
-// `receiver` becomes the header of that name (A4); decoded, `task` is filled and body empty.
+// DELIVER {items: [{delivery, attempt, task}]}. To encode, `body` (struct task_codec's form) is
+// spliced in and `receiver` becomes the header of that name (A4); decoded, `task` is filled and
+// body empty.
 struct deliver_item {
     uint64_t delivery;
     uint32_t attempt; // 1 = first
@@ -122,14 +128,15 @@ struct deliver {
     size_t items_count;
 };
 
-// REPORT {items: [{delivery, uid, state, error?, after?, delay_ms?}]}; state as "Started", "Finished", "Crashed", "Returned"
+// REPORT {items: [{delivery, uid, state, error?, after?, delay_ms?}]}; state as "Started",
+// "Finished", "Crashed", "Returned"
 struct report_item {
     uint64_t delivery;
     struct uid uid;
     enum report_state state;
-    struct span error;   // text, lines separated by \n (Karton's traceback lines)
-    uint64_t after;      // the highest SUBMIT number of this delivery; 0: none
-    int64_t delay_ms;    // Returned: not before
+    struct span error; // text, lines separated by \n (Karton's traceback lines)
+    uint64_t after;    // the highest SUBMIT number of this delivery; 0: none
+    int64_t delay_ms;  // Returned: not before
 };
 struct report {
     const struct report_item *items;
@@ -155,7 +162,8 @@ struct revoke {
     struct span reason;
 };
 
-// UPLOAD {items: [{uid, size, sha256}]}; DOWNLOAD {items: [{uid}]}; URLS {items: [{uid, url} | {uid, code, message}]}
+// UPLOAD {items: [{uid, size, sha256}]}; DOWNLOAD {items: [{uid}]}; URLS {items: [{uid, url} |
+// {uid, code, message}]}
 struct object_item {
     struct uid uid;
     int64_t size;

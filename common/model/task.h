@@ -1,4 +1,5 @@
-// task.h: a task between decode and store. Spans and values are borrowed from the message or arena it came from.
+// task.h: a task between decode and store. Spans and values are borrowed from the message or arena
+// it came from.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -48,9 +49,10 @@ struct task {
     size_t resources_count;
 };
 
-// The stored form of a task: what the queue keeps and DELIVER carries; made and read by wire/task_body.c,
-// handed to the core and the store as functions so that neither knows msgpack. The body holds headers (without
-// "receiver"), header_keys, payload, payload_persistent and resources, not the identifiers and not the priority.
+// The stored form of a task: what the queue keeps and DELIVER carries; made and read by
+// wire/task_body.c, handed to the core and the store as functions so that neither knows msgpack.
+// The body holds headers (without "receiver"), header_keys, payload, payload_persistent and
+// resources, not the identifiers and not the priority.
 struct task_codec {
     // Appends the body of task to out.
     void (*pack)(const struct task *task, struct bytes *out);
@@ -71,7 +73,7 @@ task_state_parse(struct span text, enum task_state *state);
 // task_state_may_follow is the table of legal changes.
 bool
 task_state_may_follow(enum task_state from, enum task_state to);
-// identity_check refuses space, '?', control characters, invalid UTF-8, over LIMIT_IDENTITY_BYTES and, unless
-// empty_allowed, the empty identity (P13). Names the field "identity".
+// identity_check refuses space, '?', control characters, invalid UTF-8, over LIMIT_IDENTITY_BYTES
+// and, unless empty_allowed, the empty identity (P13). Names the field "identity".
 enum zkt_err
 identity_check(struct span identity, bool empty_allowed, struct problem *problem);

@@ -1,6 +1,7 @@
-// value.h: a JSON-like value, exactly as wide as Python's json (parity T3): integers of any size, NaN and
-// infinities, text that is not valid Unicode (kept as WTF-8), plus the reference to a resource (T2).
-// Nodes and texts live in an arena; nothing is freed by itself. Builders copy texts into the arena.
+// value.h: a JSON-like value, exactly as wide as Python's json (parity T3): integers of any size,
+// NaN and infinities, text that is not valid Unicode (kept as WTF-8), plus the reference to a
+// resource (T2). Nodes and texts live in an arena; nothing is freed by itself. Builders copy texts
+// into the arena.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,7 +52,8 @@ struct value
 value_uint(struct arena *arena, uint64_t integer); // a bigint above INT64_MAX
 struct value
 value_double(double number);
-// value_bigint accepts decimal text, normalises it (to VALUE_INT where it fits); false: not an integer or too long.
+// value_bigint accepts decimal text, normalises it (to VALUE_INT where it fits); false: not an
+// integer or too long.
 bool
 value_bigint(struct arena *arena, const char *text, size_t len, struct value *out);
 struct value
@@ -64,7 +66,8 @@ struct value
 value_list(void);
 struct value
 value_map(void);
-// Append and put grow in the arena, amortised. value_put replaces the member of the same key in place.
+// Append and put grow in the arena, amortised. value_put replaces the member of the same key in
+// place.
 void
 value_append(struct arena *arena, struct value *list, struct value item);
 void
@@ -84,7 +87,8 @@ value_path(const struct value *value, const char *path);
 // value_copy copies the whole tree, texts too, into arena.
 struct value
 value_copy(struct arena *arena, const struct value *value);
-// value_equal is Python's ==: 1 == 1.0 == True, NaN != NaN, maps without order, bigints exact against doubles.
+// value_equal is Python's ==: 1 == 1.0 == True, NaN != NaN, maps without order, bigints exact
+// against doubles.
 bool
 value_equal(const struct value *a, const struct value *b);
 // value_same is identity of documents: type, sign of zero, NaN equal to NaN, order of members.
