@@ -6,50 +6,48 @@
 
 // The numbers are the wire's.
 enum zkt_err {
-    ZKT_OK = 0,             // done
-    ZKT_INVALID = 1,        // a field has the wrong type or value
+    ZKT_OK = 0, // done
+    ZKT_INVALID = 1, // a field has the wrong type or value
     ZKT_CONFIG_INVALID = 2, // a configuration file or option is wrong
-    ZKT_USAGE = 3,          // wrong command line
+    ZKT_USAGE = 3, // wrong command line
     ZKT_FILTER_INVALID = 4, // a clause of the filters could never be evaluated
-    ZKT_IDENTITY_INVALID =
-        5,               // the identity has a character that is not allowed, is too long, or empty
+    ZKT_IDENTITY_INVALID = 5, // the identity has a character that is not allowed, is too long, or empty
     ZKT_UNREACHABLE = 6, // nobody answers at the address
-    ZKT_DENIED = 7,      // this peer may not do that
-    ZKT_NOT_FOUND = 8,   // there is no such thing
-    ZKT_TOO_LARGE = 9,   // over a limit of docs/protocol
-    ZKT_BUSY = 10,       // the store is over its soft limit: later
-    ZKT_DISK_FULL = 11,  // the disk is full: later
-    ZKT_TIMEOUT = 12,    // it took longer than allowed
+    ZKT_DENIED = 7, // this peer may not do that
+    ZKT_NOT_FOUND = 8, // there is no such thing
+    ZKT_TOO_LARGE = 9, // over a limit of docs/protocol
+    ZKT_BUSY = 10, // the store is over its soft limit: later
+    ZKT_DISK_FULL = 11, // the disk is full: later
+    ZKT_TIMEOUT = 12, // it took longer than allowed
     ZKT_LEASE_LOST = 13, // the delivery is no longer this peer's
-    ZKT_CANCELLED = 14,  // the delivery was cancelled
-    ZKT_IO = 15,         // reading or writing failed
-    ZKT_FAILED = 16,     // the service failed the task
-    ZKT_HELLO_REQUIRED = 17,      // no session: say HELLO again
+    ZKT_CANCELLED = 14, // the delivery was cancelled
+    ZKT_IO = 15, // reading or writing failed
+    ZKT_FAILED = 16, // the service failed the task
+    ZKT_HELLO_REQUIRED = 17, // no session: say HELLO again
     ZKT_VERSION_UNSUPPORTED = 18, // the broker does not speak this protocol version
-    ZKT_VERB_UNKNOWN = 19,        // no such verb
-    ZKT_VERB_ILLEGAL = 20,        // the verb is not allowed in this direction, role or state
-    ZKT_SEQUENCE_GAP = 21,        // a SUBMIT number is missing before this one: go back
-    ZKT_NOT_YET = 22,             // a SUBMIT that the REPORT names is not applied yet: repeat
-    ZKT_INSTANCE_FORGOTTEN = 23,  // the broker forgot this instance: its numbers start anew
-    ZKT_FANOUT_LIMIT = 24,        // more consumers would take the task than a batch holds
-    ZKT_NO_SUCH_CONSUMER = 25,    // nobody registered the consumer to join yet
-    ZKT_SESSION_REPLACED = 26,    // the same instance said HELLO elsewhere
-    ZKT_SESSION_RETIRED = 27,     // the bind was replaced: finish what is held
-    ZKT_OBJECT_UNKNOWN = 28,      // a resource that nobody uploaded or that this peer may not use
-    ZKT_HELD_LIMIT = 29,          // too many held children of one delivery
-    ZKT_LIMIT = 30,               // too many at once
-    ZKT_IN_USE = 31,              // in use
-    ZKT_ADDRESS_IN_USE = 32,      // another program listens there
-    ZKT_INSECURE = 33,            // open to other machines without keys
-    ZKT_STORE_CORRUPT = 34,       // the store is damaged
-    ZKT_STORE_VERSION = 35,       // the store has a format that this broker does not know
-    ZKT_STORE_LOCKED = 36,        // another broker uses this data directory
+    ZKT_VERB_UNKNOWN = 19, // no such verb
+    ZKT_VERB_ILLEGAL = 20, // the verb is not allowed in this direction, role or state
+    ZKT_SEQUENCE_GAP = 21, // a SUBMIT number is missing before this one: go back
+    ZKT_NOT_YET = 22, // a SUBMIT that the REPORT names is not applied yet: repeat
+    ZKT_INSTANCE_FORGOTTEN = 23, // the broker forgot this instance: its numbers start anew
+    ZKT_FANOUT_LIMIT = 24, // more consumers would take the task than a batch holds
+    ZKT_NO_SUCH_CONSUMER = 25, // nobody registered the consumer to join yet
+    ZKT_SESSION_REPLACED = 26, // the same instance said HELLO elsewhere
+    ZKT_SESSION_RETIRED = 27, // the bind was replaced: finish what is held
+    ZKT_OBJECT_UNKNOWN = 28, // a resource that nobody uploaded or that this peer may not use
+    ZKT_HELD_LIMIT = 29, // too many held children of one delivery
+    ZKT_LIMIT = 30, // too many at once
+    ZKT_IN_USE = 31, // in use
+    ZKT_ADDRESS_IN_USE = 32, // another program listens there
+    ZKT_INSECURE = 33, // open to other machines without keys
+    ZKT_STORE_CORRUPT = 34, // the store is damaged
+    ZKT_STORE_VERSION = 35, // the store has a format that this broker does not know
+    ZKT_STORE_LOCKED = 36, // another broker uses this data directory
 };
 
 enum { ZKT_ERR_COUNT = 37 };
 
-// zkt_err_name returns the name without its prefix, "UNREACHABLE"; "UNKNOWN" for a number that is
-// none.
+// zkt_err_name returns the name without its prefix, "UNREACHABLE"; "UNKNOWN" for a number that is none.
 const char *
 zkt_err_name(enum zkt_err err);
 // zkt_err_is_retryable: the same call may succeed later.
