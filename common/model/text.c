@@ -1,0 +1,65 @@
+// Checks of UTF-8 and WTF-8 (RFC 3629; surrogates allowed one by one in WTF-8, never as a pair).
+#include <string.h>
+
+#include "model/value.h"
+
+// Length of the sequence at data, 0: wrong. *point is its code point.
+static size_t
+sequence(const uint8_t *data, size_t len, uint32_t *point)
+{
+    uint8_t first = data[0];
+    size_t need = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    if (first < 0xc2 || first > 0xf4 || need > len) {
+        return 0;
+    }
+    uint32_t bits = first & (0xffu >> (need + 1));
+    for (size_t byte_index = 1; byte_index < need; byte_index++) {
+        if ((data[byte_index] & 0xc0) != 0x80) {
+            return 0;
+        }
+        bits = bits << 6 | (data[byte_index] & 0x3fu);
+    }
+    *point = bits;
+    return bits >= least[need] && bits <= 0x10ffff ? need : 0;
+}
+
+static bool
+check(const uint8_t *data, size_t len, bool surrogates_allowed)
+{
+    bool was_high = false;
+    while (len > 0) {
+        uint64_t word;
+        if (len >= 8 && (memcpy(&word, data, 8), (word & 0x8080808080808080) == 0)) {
+            data += 8;
+            len -= 8;
+            was_high = false;
+            continue;
+        }
+        uint32_t point = data[0];
+        size_t used = data[0] < 0x80 ? 1 : sequence(data, len, &point);
+        bool is_surrogate = point >= 0xd800 && point <= 0xdfff;
+        if (used == 0 || (is_surrogate && !surrogates_allowed)) {
+            return false;
+        }
+        if (was_high && point >= 0xdc00 && point <= 0xdfff) {
+            return false; // a pair is written as one character
+        }
+        was_high = point >= 0xd800 && point <= 0xdbff;
+        data += used;
+        len -= used;
+    }
+    return true;
+}
+
+bool
+text_is_utf8(const void *data, size_t len)
+{
+    return check(data, len, false);
+}
+
+bool
+text_is_wtf8(const void *data, size_t len)
+{
+    return check(data, len, true);
+}
