@@ -56,7 +56,8 @@ task_state_parse(struct span text, enum task_state *state)
 bool
 task_state_may_follow(enum task_state from, enum task_state to)
 {
-    // Started → Spawned: requeued. Spawned → Finished: the bind does not match any more (S19). Crashed → Finished: retried.
+    // Started → Spawned: requeued. Spawned → Finished: the bind does not match any more (S19).
+    // Crashed → Finished: retried.
     static const bool legal[TASK_STATES_COUNT][TASK_STATES_COUNT] = {
         [TASK_DECLARED] = {[TASK_SPAWNED] = true, [TASK_FINISHED] = true},
         [TASK_SPAWNED] = {[TASK_STARTED] = true, [TASK_FINISHED] = true, [TASK_CRASHED] = true},
@@ -70,7 +71,8 @@ enum zkt_err
 identity_check(struct span identity, bool empty_allowed, struct problem *problem)
 {
     if (identity.len == 0 && !empty_allowed) {
-        return problem_set(problem, ZKT_IDENTITY_INVALID, "identity is empty. Write a name like my.service");
+        return problem_set(problem, ZKT_IDENTITY_INVALID,
+                           "identity is empty. Write a name like my.service");
     }
     if (identity.len > LIMIT_IDENTITY_BYTES) {
         return problem_set(problem, ZKT_IDENTITY_INVALID, "identity has %zu bytes, limit %d",
@@ -83,12 +85,14 @@ identity_check(struct span identity, bool empty_allowed, struct problem *problem
         uint8_t byte = identity.data[byte_index];
         if (byte < ' ' || byte == 0x7f) {
             return problem_set(problem, ZKT_IDENTITY_INVALID,
-                               "identity has the control character 0x%02x at byte %zu", byte, byte_index);
+                               "identity has the control character 0x%02x at byte %zu", byte,
+                               byte_index);
         }
         if (byte == ' ' || byte == '?') {
-            return problem_set(problem, ZKT_IDENTITY_INVALID,
-                               "identity \"%.*s\": space and \"?\" are not allowed. Write my.service",
-                               (int)identity.len, (const char *)identity.data);
+            return problem_set(
+                problem, ZKT_IDENTITY_INVALID,
+                "identity \"%.*s\": space and \"?\" are not allowed. Write my.service",
+                (int)identity.len, (const char *)identity.data);
         }
     }
     return ZKT_OK;

@@ -134,6 +134,16 @@ is_full(uint32_t len)
     return len == 0 || (len >= 4 && (len & (len - 1)) == 0);
 }
 
+uint32_t
+value_capacity(uint32_t len)
+{
+    uint32_t capacity = 4;
+    while (capacity < len) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
 static void *
 grown(struct arena *arena, const void *items, uint32_t len, size_t item_size)
 {
@@ -207,7 +217,8 @@ value_remove(struct value *map, const char *key)
     size_t behind = (size_t)(map->members + map->len - member - 1);
     memmove(member, member + 1, behind * sizeof *member);
     map->len--;
-    // The implied capacity must not grow: when the length falls on a boundary the next append moves the members anyway.
+    // The implied capacity must not grow: when the length falls on a boundary the next append moves
+    // the members anyway.
     return true;
 }
 
@@ -246,8 +257,8 @@ value_path(const struct value *value, const char *path)
     while (value != NULL) {
         const char *dot = strchrnul(path, '.');
         size_t len = (size_t)(dot - path);
-        value = value->type == VALUE_LIST ? list_item(value, path, len)
-                                          : value_get_n(value, path, len);
+        value =
+            value->type == VALUE_LIST ? list_item(value, path, len) : value_get_n(value, path, len);
         if (*dot == '\0') {
             return value;
         }
@@ -279,9 +290,8 @@ value_copy(struct arena *arena, const struct value *value)
             if (is_full(copy.len)) {
                 copy.members = grown(arena, copy.members, copy.len, sizeof *copy.members);
             }
-            copy.members[copy.len++] =
-                (struct member){.key = value_copy(arena, &member->key),
-                                .value = value_copy(arena, &member->value)};
+            copy.members[copy.len++] = (struct member){.key = value_copy(arena, &member->key),
+                                                       .value = value_copy(arena, &member->value)};
         }
         break;
     default:
@@ -438,9 +448,9 @@ const char *
 value_type_name(const struct value *value)
 {
     static const char *const names[] = {
-        [VALUE_NULL] = "null",     [VALUE_BOOL] = "boolean",  [VALUE_INT] = "integer",
+        [VALUE_NULL] = "null",      [VALUE_BOOL] = "boolean",  [VALUE_INT] = "integer",
         [VALUE_BIGINT] = "integer", [VALUE_DOUBLE] = "number", [VALUE_STRING] = "string",
-        [VALUE_LIST] = "list",     [VALUE_MAP] = "map",       [VALUE_RESOURCE] = "resource",
+        [VALUE_LIST] = "list",      [VALUE_MAP] = "map",       [VALUE_RESOURCE] = "resource",
     };
     return names[value->type];
 }

@@ -74,6 +74,10 @@ void
 value_put(struct arena *arena, struct value *map, const char *key, struct value item);
 void
 value_put_key(struct arena *arena, struct value *map, struct value key, struct value item);
+// value_capacity is the room that an array of len items or members must have: who fills an array
+// without value_append and value_put (a decoder) allocates this many.
+uint32_t
+value_capacity(uint32_t len);
 bool
 value_remove(struct value *map, const char *key); // false: was not there
 // value_get returns NULL when absent or not a map.

@@ -1,0 +1,76 @@
+// shape.h: maps of the protocol as tables: a shape lists the fields of a struct, and one reader and
+// one writer serve all. Internal to wire/.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/problem.h"
+#include "wire/packer.h"
+#include "wire/reader.h"
+
+enum field_kind {
+    FIELD_U32,
+    FIELD_U64,
+    FIELD_I64,
+    FIELD_BOOL,
+    FIELD_TEXT,    // struct span, valid UTF-8
+    FIELD_STRING,  // struct span, UTF-8 or ext 2 (WTF-8)
+    FIELD_BINARY,  // struct span
+    FIELD_UID,     // struct uid: bin of 16 bytes
+    FIELD_SHA256,  // uint8_t[32]; has_offset, if set, is a bool that says that it is there
+    FIELD_CODE,    // enum zkt_err
+    FIELD_NAME,    // an enum by name: `names`
+    FIELD_VALUE,   // struct value; `value_type` -1: any
+    FIELD_STRUCT,  // `shape`, in place; has_offset as above
+    FIELD_LIST,    // const T *, count at has_offset (size_t), items of `shape`
+    FIELD_NUMBERS, // const uint64_t *, count at has_offset
+};
+enum field_flags {
+    FIELD_REQUIRED = 1,
+    FIELD_OMIT_ZERO = 2, // not written when zero, none, empty or false
+};
+enum { NO_OFFSET = 0xffff };
+
+struct shape;
+
+struct field {
+    const char *name;
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t offset;
+    uint16_t has_offset;
+    int8_t value_type;
+    uint32_t max; // largest length, count or number; 0: as far as the kind goes
+    const struct shape *shape;
+    const char *const *names; // ends with NULL
+};
+
+struct shape {
+    const struct field *fields;
+    size_t fields_count;
+    size_t size; // of the struct
+};
+
+struct decoder {
+    struct reader reader;
+    struct arena *arena;
+    struct problem *problem;
+};
+
+// shape_read fills out (zeroed by the caller) from the map that comes next. Errors name the field.
+ZKT_MUST enum zkt_err
+shape_read(struct decoder *decoder, const struct shape *shape, void *out);
+void
+shape_write(msgpack_packer *packer, const struct shape *shape, const void *from);
+// shape_fields_count is how many fields shape_write would write; shape_write_fields writes them
+// without the map's head.
+uint32_t
+shape_fields_count(const struct shape *shape, const void *from);
+void
+shape_write_fields(msgpack_packer *packer, const struct shape *shape, const void *from);
+
+extern const struct shape task_shape;     // struct task with all fields
+extern const struct shape task_ids_shape; // uid, root, parent, orig, prio only
+extern const struct shape body_shape;     // hp, payload, pp, resources only

@@ -1,0 +1,155 @@
+#include "wire/task_body.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/limits.h"
+#include "wire/msgpack_value.h"
+#include "wire/shape.h"
+
+enum { BODY_VERSION = 1, HEAD_BYTES = 8 };
+
+static void
+pack_body(const struct task *task, struct bytes *out)
+{
+    size_t start = out->len;
+    memset(bytes_reserve(out, HEAD_BYTES), 0, HEAD_BYTES);
+    out->len += HEAD_BYTES;
+    msgpack_packer packer = packer_on(out);
+    uint16_t headers_count = 0;
+    for (uint32_t member_index = 0; member_index < task->headers.len; member_index++) {
+        const struct member *member = &task->headers.members[member_index];
+        if (value_is_text(&member->key, "receiver")) {
+            continue;
+        }
+        pack_value(&packer, &member->key);
+        pack_value(&packer, &member->value);
+        headers_count++;
+    }
+    size_t headers_len = out->len - start - HEAD_BYTES;
+    shape_write_fields(&packer, &body_shape, task);
+    uint8_t *head = out->data + start;
+    head[0] = BODY_VERSION;
+    head[1] = (uint8_t)shape_fields_count(&body_shape, task);
+    put_u16(head + 2, headers_count);
+    put_u32(head + 4, (uint32_t)headers_len);
+}
+
+struct parts {
+    uint16_t headers_count;
+    uint8_t fields_count;
+    struct span headers;
+    struct span fields;
+};
+
+static bool
+split(struct span body, struct parts *parts)
+{
+    if (body.len < HEAD_BYTES || body.data[0] != BODY_VERSION) {
+        return false;
+    }
+    size_t headers_len = get_u32(body.data + 4);
+    if (headers_len > body.len - HEAD_BYTES) {
+        return false;
+    }
+    parts->fields_count = body.data[1];
+    parts->headers_count = get_u16(body.data + 2);
+    parts->headers = span_of(body.data + HEAD_BYTES, headers_len);
+    parts->fields =
+        span_of(body.data + HEAD_BYTES + headers_len, body.len - HEAD_BYTES - headers_len);
+    return true;
+}
+
+// The pairs lack the head of their map: it is put in front of a reader by reading pair by pair.
+static bool
+read_headers(const struct parts *parts, struct arena *arena, struct value *out)
+{
+    struct reader reader = reader_of(parts->headers);
+    struct problem problem;
+    *out = value_map();
+    for (uint16_t header_index = 0; header_index < parts->headers_count; header_index++) {
+        struct value key;
+        struct value value;
+        if (msgpack_read_value(&reader, arena, &key, &problem) != ZKT_OK ||
+            key.type != VALUE_STRING ||
+            msgpack_read_value(&reader, arena, &value, &problem) != ZKT_OK) {
+            return false;
+        }
+        value_put_key(arena, out, key, value);
+    }
+    return reader_is_at_end(&reader) && out->len == parts->headers_count;
+}
+
+static bool
+read_fields(const struct parts *parts, struct arena *arena, struct task *out)
+{
+    struct bytes map = {0};
+    bytes_append_byte(&map, (uint8_t)(0x80 | parts->fields_count));
+    bytes_append(&map, parts->fields.data, parts->fields.len);
+    struct span copy = span_of(arena_copy(arena, map.data, map.len), map.len);
+    bytes_fini(&map);
+    struct problem problem;
+    struct decoder decoder = {.reader = reader_of(copy), .arena = arena, .problem = &problem};
+    return shape_read(&decoder, &body_shape, out) == ZKT_OK && reader_is_at_end(&decoder.reader);
+}
+
+static bool
+unpack_body(struct span body, struct arena *arena, struct task *out)
+{
+    struct parts parts;
+    if (!split(body, &parts) || parts.fields_count > body_shape.fields_count) {
+        return false;
+    }
+    out->header_keys = value_null();
+    out->payload = (struct span){0};
+    out->payload_persistent = (struct span){0};
+    out->resources = NULL;
+    out->resources_count = 0;
+    return read_headers(&parts, arena, &out->headers) && read_fields(&parts, arena, out);
+}
+
+static bool
+unpack_headers(struct span body, struct arena *arena, struct task *out)
+{
+    struct parts parts;
+    if (!split(body, &parts) || !read_headers(&parts, arena, &out->headers)) {
+        return false;
+    }
+    out->header_keys = value_null();
+    // hp, if it is there, comes first.
+    struct reader reader = reader_of(parts.fields);
+    struct token key;
+    struct problem problem;
+    if (parts.fields_count > 0 && reader_next(&reader, &key) && key.type == TOKEN_STRING &&
+        key.len == 2 && memcmp(key.data, "hp", 2) == 0) {
+        return msgpack_read_value(&reader, arena, &out->header_keys, &problem) == ZKT_OK;
+    }
+    return true;
+}
+
+const struct task_codec wire_task_codec = {
+    .pack = pack_body, .headers = unpack_headers, .unpack = unpack_body};
+
+static void
+pack_raw(msgpack_packer *packer, struct span raw)
+{
+    packer->callback(packer->data, (const char *)raw.data, raw.len);
+}
+
+void
+pack_delivered_task(msgpack_packer *packer, const struct task *task, struct span body,
+                    struct span receiver)
+{
+    struct parts parts;
+    bool is_whole = split(body, &parts);
+    zkt_assert(is_whole); // the store verifies a body before it offers the task
+    uint32_t ids_count = shape_fields_count(&task_ids_shape, task);
+    msgpack_pack_map(packer, ids_count + 1 + parts.fields_count);
+    shape_write_fields(packer, &task_ids_shape, task);
+    pack_string(packer, "headers", 7);
+    msgpack_pack_map(packer, (size_t)parts.headers_count + 1);
+    pack_raw(packer, parts.headers);
+    pack_string(packer, "receiver", 8);
+    pack_string(packer, receiver.data, receiver.len);
+    pack_raw(packer, parts.fields);
+}
