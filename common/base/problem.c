@@ -35,6 +35,26 @@ problem_in(struct problem *problem, const char *format, ...)
     }
 }
 
+// The advice starts behind a full stop and a blank, with a capital letter.
+static const char *
+advice(const char *text)
+{
+    const char *stop = text;
+    while ((stop = strstr(stop, ". ")) != NULL && !(stop[2] >= 'A' && stop[2] <= 'Z')) {
+        stop++;
+    }
+    return stop;
+}
+
+void
+problem_sentence(const struct problem *problem, char *text, size_t size)
+{
+    const char *stop = advice(problem->text);
+    size_t len = stop != NULL ? (size_t)(stop - problem->text) : strlen(problem->text);
+    snprintf(text, size, "%.*s (%s)%s", (int)len, problem->text, zkt_err_name(problem->code),
+             stop != NULL ? stop : "");
+}
+
 enum { WORD_MAX = 48 };
 
 static size_t

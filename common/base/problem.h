@@ -19,6 +19,10 @@ problem_set(struct problem *problem, enum zkt_err code, const char *format, ...)
 // field.
 void
 problem_in(struct problem *problem, const char *format, ...) __attribute__((format(printf, 2, 3)));
+// problem_sentence writes the text for people with the name of the code behind its first sentence:
+// [broker] adress: unknown (CONFIG_INVALID). Did you mean "address"?
+void
+problem_sentence(const struct problem *problem, char *text, size_t size);
 // nearest returns the candidate within an edit distance of 2 (and less than half of the word), or
 // NULL: "Did you mean".
 const char *
