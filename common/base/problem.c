@@ -99,7 +99,7 @@ nearest(const char *word, const char *const *candidates, size_t candidates_count
             continue;
         }
         size_t distance = edit_distance(word, word_len, candidates[candidate_index], len);
-        if (distance < best_distance && distance * 2 < word_len) {
+        if (distance < best_distance && distance * 2 <= word_len) {
             best = candidates[candidate_index];
             best_distance = distance;
         }

@@ -23,7 +23,7 @@ problem_in(struct problem *problem, const char *format, ...) __attribute__((form
 // [broker] adress: unknown (CONFIG_INVALID). Did you mean "address"?
 void
 problem_sentence(const struct problem *problem, char *text, size_t size);
-// nearest returns the candidate within an edit distance of 2 (and less than half of the word), or
+// nearest returns the candidate within an edit distance of 2 and at most half of the word, or
 // NULL: "Did you mean".
 const char *
 nearest(const char *word, const char *const *candidates, size_t candidates_count);

@@ -1,6 +1,6 @@
-// raw_hops: what libzmq alone does with the shape of a task's life: producer DEALER → ROUTER → worker DEALER, an
-// acknowledgement back to each, nothing stored, nothing decoded. `raw_hops TASKS BATCH WINDOW BYTES` prints tasks/s.
-// Three processes, as in the real thing.
+// raw_hops: what libzmq alone does with the shape of a task's life: producer DEALER → ROUTER →
+// worker DEALER, an acknowledgement back to each, nothing stored, nothing decoded. `raw_hops TASKS
+// BATCH WINDOW BYTES` prints tasks/s. Three processes, as in the real thing.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

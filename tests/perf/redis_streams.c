@@ -1,6 +1,7 @@
-// redis_streams: the same job on Redis Streams, as fast as a C program gets it: XADD in pipelines of 64, XREADGROUP with
-// COUNT 256, XACK and XDEL in one pipeline, at most WINDOW tasks under way. `redis_streams PORT TASKS WINDOW BYTES` prints
-// tasks/s. It does less than a task bus: no filters, no forking, no states.
+// redis_streams: the same job on Redis Streams, as fast as a C program gets it: XADD in pipelines
+// of 64, XREADGROUP with COUNT 256, XACK and XDEL in one pipeline, at most WINDOW tasks under way.
+// `redis_streams PORT TASKS WINDOW BYTES` prints tasks/s. It does less than a task bus: no filters,
+// no forking, no states.
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static redisReply *
 reply_of(redisContext *redis)
 {
     redisReply *reply = NULL;
-    if (redisGetReply(redis, (void **)&reply) != REDIS_OK || reply == NULL || reply->type == REDIS_REPLY_ERROR) {
+    if (redisGetReply(redis, (void **)&reply) != REDIS_OK || reply == NULL ||
+        reply->type == REDIS_REPLY_ERROR) {
         fprintf(stderr, "redis: %s\n", reply != NULL ? reply->str : redis->errstr);
         exit(1);
     }
@@ -92,7 +94,8 @@ main(int argc, char **argv)
     long tasks = strtol(argv[2], NULL, 10);
     long window = strtol(argv[3], NULL, 10);
     size_t bytes = (size_t)strtol(argv[4], NULL, 10);
-    volatile long *settled = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    volatile long *settled =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     redisContext *redis = dial(port);
     freeReplyObject(redisCommand(redis, "DEL s"));
     freeReplyObject(redisCommand(redis, "XGROUP CREATE s g $ MKSTREAM"));
@@ -103,7 +106,8 @@ main(int argc, char **argv)
         _exit(0);
     }
     while (*settled < tasks) {
-        redisReply *reply = redisCommand(redis, "XREADGROUP GROUP g c COUNT %d BLOCK 1000 STREAMS s >", READ_COUNT);
+        redisReply *reply =
+            redisCommand(redis, "XREADGROUP GROUP g c COUNT %d BLOCK 1000 STREAMS s >", READ_COUNT);
         if (reply != NULL && reply->type == REDIS_REPLY_ARRAY) {
             const redisReply *entries = reply->element[0]->element[1];
             settle(redis, entries);
