@@ -5,6 +5,7 @@
 """
 import json
 import os
+import re
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -50,11 +51,109 @@ def error_document():
     return "\n".join(lines) + "\n"
 
 
+OPTION_TYPES = {
+    "text": "OPTION_TEXT", "integer": "OPTION_INTEGER", "integer or auto": "OPTION_INTEGER_OR_AUTO",
+    "boolean": "OPTION_BOOLEAN", "duration": "OPTION_DURATION", "size": "OPTION_SIZE", "choice": "OPTION_CHOICE",
+    "level": "OPTION_LEVEL",
+}
+UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
+
+
+def c_text(text):
+    return "NULL" if text is None else json.dumps(text, ensure_ascii=False)
+
+
+def limit_number(limit, unlimited):
+    if limit is None:
+        return unlimited
+    if isinstance(limit, int):
+        return str(limit)
+    number, unit = re.fullmatch(r"(\d+)([a-z]+)", limit).groups()
+    return str(int(number) * UNITS[unit])
+
+
+def option_table():
+    schema = load("options.json")
+    lines = [f"// {MARK} from options.json.", '#include "config/option_table.h"', "",
+             "const struct option_row option_table[] = {"]
+    for option in schema["options"]:
+        least = limit_number(option.get("min"), "INT64_MIN" if option["type"] == "integer" else "0")
+        most = limit_number(option.get("max"), "INT64_MAX")
+        choices = c_text("|".join(option["choices"]) if "choices" in option else None)
+        lines.append(f'    {{"{option["section"]}", "{option["name"]}", {OPTION_TYPES[option["type"]]}, '
+                     f'{c_text(option["default"])}, {least}, {most}, {choices}}},')
+    lines += ["};", "const size_t option_table_len = sizeof option_table / sizeof *option_table;", "",
+              "const struct section_row section_table[] = {"]
+    for section in schema["sections"]:
+        lines.append(f'    {{"{section["name"]}", {"true" if section["unknown"] == "error" else "false"}}},')
+    lines += ["};", "const size_t section_table_len = sizeof section_table / sizeof *section_table;"]
+    return "\n".join(lines) + "\n"
+
+
+CONFIGURATION_HEAD = """# Configuration
+
+<!-- {mark} from schemas/options.json -->
+
+Read in this order, later over earlier: `/etc/karton/karton.ini`, `~/.config/karton/karton.ini`, `./karton.ini`, the
+file that `KARTON_CONFIG_FILE` names, the file given by `-c`, the environment, flags of the command line. A named file
+that cannot be read is an error; the others may be missing.
+
+`KARTON_<SECTION>_<OPTION>=value` in the environment sets an option (the section has no underscore), so
+`KARTON_BROKER_ADDRESS` is `[broker] address`.
+
+The files are written as for Python's configparser: `name = value` or `name: value` under `[section]`; `#` and `;`
+begin a comment only at the start of a line; an indented line continues the value above it; `%` is written `%%`, and
+`%(name)s` inserts another option of the section; options of `[DEFAULT]` show in every section; a section or an option
+twice in one file is an error. Names of options are lower case in effect. A name of a section or an option has at most
+49 letters, fewer if it has unusual ones.
+
+A duration is a number with `ms`, `s`, `m`, `h` or `d`, a bare number is seconds. A size is a number with `KiB`, `MiB`,
+`GiB`, `TiB` (or `K`, `M`, `G`, `T`), or `kB`, `MB`, `GB`, `TB` in thousands; a bare number is bytes. A boolean is
+`1 yes true on` or `0 no false off`.
+
+An unknown option in the sections below is an error, in `[karton]` and `[logging]` a warning. Every other section
+belongs to the services that read it.
+"""
+
+
+def configuration_document():
+    schema = load("options.json")
+    lines = [CONFIGURATION_HEAD.format(mark=MARK)]
+    for section in schema["sections"]:
+        lines += [f"## [{section['name']}]", "", section["text"][0].upper() + section["text"][1:] + ".", "",
+                  "| option | type | default | means |", "|---|---|---|---|"]
+        for option in schema["options"]:
+            if option["section"] != section["name"]:
+                continue
+            default = f"`{option['default']}`" if option["default"] is not None else option["is"]
+            kind = " or ".join(f"`{choice}`" for choice in option["choices"]) if "choices" in option else option["type"]
+            if "min" in option and "max" in option:
+                kind += f", {option['min']} to {option['max']}"
+            elif "min" in option:
+                kind += f", at least {option['min']}"
+            lines.append(f"| `{option['name']}` | {kind} | {default} | {option['text']} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def events_document():
+    schema = load("events.json")
+    lines = ["# Log lines and events", "", f"<!-- {MARK} from schemas/events.json -->", "", "## Log lines", "",
+             "Each line is a time, a level, an id, then `key=value` words. The ids are stable.", "",
+             "| id | level | means |", "|---|---|---|"]
+    lines += [f"| {row['id']} | {row['level']} | {row['text']} |" for row in schema["log"]]
+    lines += ["", "## Topics of the events socket", "", "| topic | body | means |", "|---|---|---|"]
+    lines += [f"| `{row['topic']}` | {row['body']} | {row['text']} |" for row in schema["topics"]]
+    return "\n".join(lines) + "\n"
+
+
 # One function an output; its path from the root of the tree.
 OUTPUTS = {
     "common/base/zkarton_err.h": error_header,
     "common/base/err_table.c": error_table,
     "docs/protocol/errors.md": error_document,
+    "common/config/option_table.c": option_table,
+    "docs/configuration.md": configuration_document,
 }
 
 
