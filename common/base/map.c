@@ -155,7 +155,7 @@ find(const struct map *map, const void *key, size_t key_len, uint64_t hash)
     while (*link != NULL) {
         struct entry *entry = *link;
         if (entry->hash == hash && entry->key_len == key_len &&
-            memcmp(entry->key, key, key_len) == 0) {
+            (key_len == 0 || memcmp(entry->key, key, key_len) == 0)) {
             break;
         }
         link = &entry->next;
