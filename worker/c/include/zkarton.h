@@ -22,6 +22,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define ZKT_PRINTF(format_index, first_index)                                                      \
     __attribute__((format(printf, format_index, first_index)))
@@ -176,8 +177,8 @@ size_t
 zkt_task_resources_count(const zkt_task_t *task);
 const zkt_resource_t *
 zkt_task_resource_at(const zkt_task_t *task, size_t resource_index);
-// Karton's task document (parity B "Task JSON"), keys sorted; indent 0: one line. status is
-// "Declared" for a task that was not delivered, "Started" inside process.
+// Karton's task document (parity B "Task JSON"), keys sorted; indent 0: one line, else 2 or 4.
+// status is "Declared" for a task that was not delivered, "Started" inside process.
 char *
 zkt_task_json(const zkt_task_t *task, unsigned indent);
 
@@ -449,6 +450,7 @@ zkt_test_data(const zkt_test_t *test, const zkt_resource_t *resource, size_t *si
 void
 zkt_test_destroy(zkt_test_t **test_p);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
