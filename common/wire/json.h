@@ -4,6 +4,7 @@
 #pragma once
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/float_text.h"
 #include "base/problem.h"
 #include "model/value.h"
 
@@ -23,6 +24,3 @@ json_parse(struct span text, struct arena *arena, struct value *out, struct prob
 // {"__karton_resource__": index}: who writes whole tasks replaces resources first (task_json.h).
 void
 json_write(const struct value *value, struct bytes *out, unsigned style);
-// float_repr appends Python's repr of a float: the shortest digits that read back the same.
-void
-float_repr(double number, struct bytes *out);

@@ -12,80 +12,6 @@ struct writer {
     unsigned indent;
 };
 
-// Digits of the shortest %e form that reads back the same: sign, digits without point, exponent of
-// the first digit.
-static void
-shortest_digits(double number, char digits[24], int *exponent)
-{
-    char text[40];
-    for (int precision = 0; precision < 17; precision++) {
-        snprintf(text, sizeof text, "%.*e", precision, number);
-        if (strtod(text, NULL) == number) {
-            break;
-        }
-    }
-    char *mark = strchr(text, 'e');
-    *exponent = (int)strtol(mark + 1, NULL, 10);
-    size_t digits_len = 0;
-    for (const char *at = text; at < mark; at++) {
-        if (*at >= '0' && *at <= '9') {
-            digits[digits_len++] = *at;
-        }
-    }
-    while (digits_len > 1 && digits[digits_len - 1] == '0') {
-        digits_len--;
-    }
-    digits[digits_len] = '\0';
-}
-
-static void
-append_zeros(struct bytes *out, int zeros_count)
-{
-    for (; zeros_count > 0; zeros_count--) {
-        bytes_append_byte(out, '0');
-    }
-}
-
-void
-float_repr(double number, struct bytes *out)
-{
-    if (isnan(number)) {
-        bytes_append_text(out, "nan");
-        return;
-    }
-    if (signbit(number)) {
-        bytes_append_byte(out, '-');
-        number = -number;
-    }
-    if (isinf(number)) {
-        bytes_append_text(out, "inf");
-        return;
-    }
-    char digits[24];
-    int exponent;
-    shortest_digits(number, digits, &exponent);
-    int digits_len = (int)strlen(digits);
-    if (exponent < -4 || exponent >= 16) {
-        bytes_append_byte(out, (uint8_t)digits[0]);
-        if (digits_len > 1) {
-            bytes_printf(out, ".%s", digits + 1);
-        }
-        bytes_printf(out, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
-        return;
-    }
-    if (exponent < 0) {
-        bytes_append_text(out, "0.");
-        append_zeros(out, -exponent - 1);
-        bytes_append_text(out, digits);
-        return;
-    }
-    int whole_len = exponent + 1;
-    int taken = digits_len < whole_len ? digits_len : whole_len;
-    bytes_append(out, digits, (size_t)taken);
-    append_zeros(out, whole_len - digits_len);
-    bytes_printf(out, ".%s", digits_len > whole_len ? digits + whole_len : "0");
-}
-
 static uint32_t
 next_point(const char **at)
 {
@@ -138,10 +64,7 @@ write_string(struct bytes *out, const struct value *string)
             at++;
         }
         bytes_append(out, start, (size_t)(at - start));
-        if (at < end && *at == 0x7f) {
-            bytes_append_byte(out, 0x7f);
-            at++;
-        } else if (at < end) {
+        if (at < end) {
             write_special(out, next_point(&at));
         }
     }

@@ -1,0 +1,8 @@
+// float_text.h: floats as Python spells them.
+#pragma once
+#include "base/bytes.h"
+
+// float_repr appends Python's repr of a float: the shortest digits that read back the same, and of
+// those the nearest.
+void
+float_repr(double number, struct bytes *out);
