@@ -117,34 +117,124 @@ check_version(const struct decoder *decoder)
 }
 
 static enum zkt_err
-check_submit(const struct submit *submit, struct span frame, struct problem *problem)
+check_headers(const struct task *task, struct problem *problem)
 {
-    if (submit->tasks_count > 1 && frame.len > LIMIT_SUBMIT_BYTES) {
-        return problem_set(problem, ZKT_TOO_LARGE,
-                           ".tasks: %zu bytes, limit %d for more than one task", frame.len,
-                           LIMIT_SUBMIT_BYTES);
+    if (task->headers.len > LIMIT_HEADERS_COUNT) {
+        return problem_set(problem, ZKT_TOO_LARGE, ".headers: %u headers, limit %d",
+                           task->headers.len, LIMIT_HEADERS_COUNT);
     }
-    if (frame.len > LIMIT_TASK_BYTES) {
-        return problem_set(problem, ZKT_TOO_LARGE, ".tasks[0]: %zu bytes, limit %d. Use a resource",
-                           frame.len, LIMIT_TASK_BYTES);
+    for (uint32_t header_index = 0; header_index < task->headers.len; header_index++) {
+        uint32_t len = task->headers.members[header_index].key.len;
+        if (len > LIMIT_HEADER_NAME_BYTES) {
+            return problem_set(problem, ZKT_TOO_LARGE, ".headers: a name of %u bytes, limit %d",
+                               len, LIMIT_HEADER_NAME_BYTES);
+        }
     }
+    if (task->header_keys.type == VALUE_LIST && task->header_keys.len > LIMIT_HEADERS_COUNT) {
+        return problem_set(problem, ZKT_TOO_LARGE, ".hp: %u names, limit %d", task->header_keys.len,
+                           LIMIT_HEADERS_COUNT);
+    }
+    for (uint32_t key_index = 0; key_index < task->header_keys.len; key_index++) {
+        if (task->header_keys.items[key_index].type != VALUE_STRING) {
+            return problem_set(problem, ZKT_INVALID, ".hp[%u]: must be a text", key_index);
+        }
+    }
+    return ZKT_OK;
+}
+
+// Bags stay packed: only that they can be maps is looked at. Who opens one checks the rest.
+static bool
+may_be_map(struct span bag)
+{
+    return bag.len == 0 || (bag.data[0] & 0xf0) == 0x80 || (bag.data[0] & 0xfe) == 0xde;
+}
+
+static enum zkt_err
+check_task(const struct task *task, struct problem *problem)
+{
+    if (!may_be_map(task->payload)) {
+        return problem_set(problem, ZKT_INVALID, ".payload: must hold a msgpack map");
+    }
+    if (!may_be_map(task->payload_persistent)) {
+        return problem_set(problem, ZKT_INVALID, ".pp: must hold a msgpack map");
+    }
+    return check_headers(task, problem);
+}
+
+static enum zkt_err
+check_submit(const struct submit *submit, struct problem *problem)
+{
     for (size_t task_index = 0; task_index < submit->tasks_count; task_index++) {
-        const struct task *task = &submit->tasks[task_index];
-        if (task->headers.len > LIMIT_HEADERS_COUNT) {
-            return problem_set(problem, ZKT_TOO_LARGE, ".tasks[%zu].headers: %u headers, limit %d",
-                               task_index, task->headers.len, LIMIT_HEADERS_COUNT);
+        enum zkt_err err = check_task(&submit->tasks[task_index], problem);
+        if (err != ZKT_OK) {
+            problem_in(problem, ".tasks[%zu]", task_index);
+            return err;
         }
     }
     return ZKT_OK;
 }
 
 static enum zkt_err
-read_body(struct decoder *decoder, struct span frame, struct command *out)
+check_log_records(struct reader *reader, uint32_t records_count, struct problem *problem)
+{
+    for (uint32_t record_index = 0; record_index < records_count; record_index++) {
+        const uint8_t *start = reader->at;
+        struct token head;
+        struct reader peek = *reader;
+        if (!reader_next(&peek, &head) || head.type != TOKEN_MAP) {
+            return problem_set(problem, ZKT_INVALID, ".records[%u]: must be a map", record_index);
+        }
+        if (!reader_skip(reader)) {
+            return ZKT_OK; // cut short: shape_read says so
+        }
+        if (reader->at - start > LIMIT_LOG_RECORD_BYTES) {
+            return problem_set(problem, ZKT_TOO_LARGE, ".records[%u]: %td bytes, limit %d",
+                               record_index, reader->at - start, LIMIT_LOG_RECORD_BYTES);
+        }
+    }
+    return ZKT_OK;
+}
+
+// LOG is measured record by record before anything of it is kept.
+static enum zkt_err
+check_log(const struct decoder *decoder)
+{
+    struct reader reader = decoder->reader;
+    struct token map;
+    bool is_fine = reader_next(&reader, &map) && map.type == TOKEN_MAP;
+    for (uint32_t pair_index = 0; is_fine && pair_index < map.len; pair_index++) {
+        struct token key;
+        struct token list;
+        is_fine = reader_next(&reader, &key);
+        if (!is_fine || key.type != TOKEN_STRING || key.len != 7 ||
+            memcmp(key.data, "records", 7) != 0) {
+            is_fine = is_fine && reader_skip(&reader);
+            continue;
+        }
+        if (!reader_next(&reader, &list) || list.type != TOKEN_LIST) {
+            break;
+        }
+        if (list.len > LIMIT_LOG_RECORDS) {
+            return problem_set(decoder->problem, ZKT_TOO_LARGE, ".records: %u records, limit %d",
+                               list.len, LIMIT_LOG_RECORDS);
+        }
+        return check_log_records(&reader, list.len, decoder->problem);
+    }
+    return ZKT_OK; // shape_read says what is wrong
+}
+
+static enum zkt_err
+read_body(struct decoder *decoder, struct command *out)
 {
     if (out->verb == VERB_QUERY || out->verb == VERB_CONTROL) {
         return read_request(decoder, out);
     }
-    enum zkt_err err = out->verb == VERB_HELLO ? check_version(decoder) : ZKT_OK;
+    enum zkt_err err = ZKT_OK;
+    if (out->verb == VERB_HELLO) {
+        err = check_version(decoder);
+    } else if (out->verb == VERB_LOG) {
+        err = check_log(decoder);
+    }
     if (err != ZKT_OK) {
         return err;
     }
@@ -154,7 +244,7 @@ read_body(struct decoder *decoder, struct span frame, struct command *out)
     memset((char *)out + offset, 0, shape->size);
     err = shape_read(decoder, shape, (char *)out + offset);
     if (err == ZKT_OK && out->verb == VERB_SUBMIT) {
-        err = check_submit(&out->submit, frame, decoder->problem);
+        err = check_submit(&out->submit, decoder->problem);
     }
     return err;
 }
@@ -162,7 +252,8 @@ read_body(struct decoder *decoder, struct span frame, struct command *out)
 enum zkt_err
 command_decode(struct span frame, struct arena *arena, struct command *out, struct problem *problem)
 {
-    struct decoder decoder = {.reader = reader_of(frame), .arena = arena, .problem = problem};
+    struct decoder decoder = {
+        .reader = reader_of(frame), .arena = arena, .problem = problem, .frame_len = frame.len};
     out->verb = (enum verb)0;
     out->id = 0;
     if (frame.len > LIMIT_FRAME_BYTES) {
@@ -173,7 +264,7 @@ command_decode(struct span frame, struct arena *arena, struct command *out, stru
     if (err != ZKT_OK) {
         return err;
     }
-    err = read_body(&decoder, frame, out);
+    err = read_body(&decoder, out);
     if (err != ZKT_OK) {
         problem_in(problem, "%s", verb_name(out->verb));
         return err;
@@ -228,6 +319,20 @@ write_request(msgpack_packer *packer, const struct request *request)
     }
 }
 
+// "retryable" is said beside the code, for a peer that does not know the code yet.
+static void
+write_error(msgpack_packer *packer, const struct shape *shape, const struct error_body *error)
+{
+    msgpack_pack_map(packer, shape_fields_count(shape, error) + 1);
+    shape_write_fields(packer, shape, error);
+    pack_string(packer, "retryable", 9);
+    if (zkt_err_is_retryable(error->code)) {
+        msgpack_pack_true(packer);
+    } else {
+        msgpack_pack_false(packer);
+    }
+}
+
 void
 command_encode(const struct command *command, struct bytes *out)
 {
@@ -241,6 +346,8 @@ command_encode(const struct command *command, struct bytes *out)
         write_deliver(&packer, &command->deliver);
     } else if (command->verb == VERB_QUERY || command->verb == VERB_CONTROL) {
         write_request(&packer, &command->request);
+    } else if (command->verb == VERB_ERROR) {
+        write_error(&packer, shape, &command->error);
     } else {
         zkt_assert(shape != NULL);
         shape_write(&packer, shape, (const char *)command + offset);

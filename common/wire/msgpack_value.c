@@ -40,15 +40,28 @@ pack_bigint(msgpack_packer *packer, const struct value *value)
     }
 }
 
+// Texts of values are WTF-8; a sentence that was cut at its buffer's end may not be.
+static void
+pack_damaged_text(msgpack_packer *packer, const uint8_t *data, size_t len)
+{
+    msgpack_pack_str(packer, len);
+    for (size_t byte_index = 0; byte_index < len; byte_index++) {
+        uint8_t byte = data[byte_index] < 0x80 ? data[byte_index] : '?';
+        msgpack_pack_str_body(packer, &byte, 1);
+    }
+}
+
 void
 pack_string(msgpack_packer *packer, const void *data, size_t len)
 {
-    if (!text_is_utf8(data, len)) {
+    if (text_is_utf8(data, len)) {
+        msgpack_pack_str(packer, len);
+        msgpack_pack_str_body(packer, data, len);
+    } else if (text_is_wtf8(data, len)) {
         pack_ext(packer, EXT_WTF8, data, len);
-        return;
+    } else {
+        pack_damaged_text(packer, data, len);
     }
-    msgpack_pack_str(packer, len);
-    msgpack_pack_str_body(packer, data, len);
 }
 
 // The depth of a value is bounded where it was made.
@@ -105,7 +118,7 @@ struct state {
     struct reader *reader;
     struct arena *arena;
     struct problem *problem;
-    uint32_t nodes_count;
+    uint64_t nodes_count; // announced so far
 };
 
 static enum zkt_err
@@ -143,12 +156,29 @@ read_ext(struct state *state, const struct token *token, struct value *out)
     }
 }
 
+// Room for nodes is counted when a head announces them, before it is allocated: nested heads that
+// announce much and hold nothing would else cost memory at each level.
+static enum zkt_err
+announce(struct state *state, uint64_t nodes_count)
+{
+    if (nodes_count > (uint64_t)(state->reader->end - state->reader->at)) {
+        return refuse(state, "cut short");
+    }
+    state->nodes_count += nodes_count;
+    if (state->nodes_count > LIMIT_VALUE_COUNT) {
+        return problem_set(state->problem, ZKT_TOO_LARGE, ": more than %d values",
+                           LIMIT_VALUE_COUNT);
+    }
+    return ZKT_OK;
+}
+
 static enum zkt_err
 read_items(struct state *state, uint32_t depth, uint32_t len, struct value *out)
 {
     *out = value_list();
-    if (len > (uint64_t)(state->reader->end - state->reader->at)) {
-        return refuse(state, "the list is cut short");
+    enum zkt_err announced = announce(state, len);
+    if (announced != ZKT_OK) {
+        return announced;
     }
     out->items = arena_alloc(state->arena, value_capacity(len) * sizeof *out->items);
     for (uint32_t item_index = 0; item_index < len; item_index++) {
@@ -170,8 +200,9 @@ static enum zkt_err
 read_members(struct state *state, uint32_t depth, uint32_t len, struct value *out)
 {
     *out = value_map();
-    if (len > (uint64_t)(state->reader->end - state->reader->at) / 2) {
-        return refuse(state, "the map is cut short");
+    enum zkt_err announced = announce(state, (uint64_t)len * 2);
+    if (announced != ZKT_OK) {
+        return announced;
     }
     out->members = arena_alloc(state->arena, value_capacity(len) * sizeof *out->members);
     for (uint32_t member_index = 0; member_index < len; member_index++) {
@@ -200,10 +231,6 @@ read_one(struct state *state, uint32_t depth, struct value *out)
     if (depth > LIMIT_VALUE_DEPTH) {
         return problem_set(state->problem, ZKT_TOO_LARGE, ": nested deeper than %d",
                            LIMIT_VALUE_DEPTH);
-    }
-    if (++state->nodes_count > LIMIT_VALUE_COUNT) {
-        return problem_set(state->problem, ZKT_TOO_LARGE, ": more than %d values",
-                           LIMIT_VALUE_COUNT);
     }
     if (!reader_next(state->reader, &token)) {
         return refuse(state, "cut short, or not msgpack");
@@ -246,8 +273,16 @@ enum zkt_err
 msgpack_read_value(struct reader *reader, struct arena *arena, struct value *out,
                    struct problem *problem)
 {
-    struct state state = {.reader = reader, .arena = arena, .problem = problem};
+    struct state state = {.reader = reader, .arena = arena, .problem = problem, .nodes_count = 1};
     return read_one(&state, 0, out);
+}
+
+enum zkt_err
+msgpack_read_members(struct reader *reader, uint32_t count, struct arena *arena, struct value *out,
+                     struct problem *problem)
+{
+    struct state state = {.reader = reader, .arena = arena, .problem = problem, .nodes_count = 1};
+    return read_members(&state, 0, count, out);
 }
 
 enum zkt_err

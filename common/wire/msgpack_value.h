@@ -18,6 +18,10 @@ msgpack_write_value(const struct value *value, struct bytes *out);
 ZKT_MUST enum zkt_err
 msgpack_read_value(struct reader *reader, struct arena *arena, struct value *out,
                    struct problem *problem);
+// msgpack_read_members takes count pairs that stand without the head of their map.
+ZKT_MUST enum zkt_err
+msgpack_read_members(struct reader *reader, uint32_t count, struct arena *arena, struct value *out,
+                     struct problem *problem);
 // msgpack_parse_value is msgpack_read_value of a whole span: nothing may follow.
 ZKT_MUST enum zkt_err
 msgpack_parse_value(struct span span, struct arena *arena, struct value *out,

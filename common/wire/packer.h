@@ -1,6 +1,7 @@
 // packer.h: msgpack-c's packer, writing into struct bytes. Internal to wire/.
 #pragma once
 #include <msgpack.h>
+#include <string.h>
 
 #include "base/bytes.h"
 #include "model/value.h"
@@ -8,7 +9,14 @@
 static inline int
 packer_write(void *data, const char *from, size_t len)
 {
-    bytes_append(data, from, len);
+    struct bytes *bytes = data;
+    if (bytes->capacity - bytes->len < len) {
+        bytes_reserve(bytes, len);
+    }
+    if (len > 0) {
+        memcpy(bytes->data + bytes->len, from, len);
+    }
+    bytes->len += len;
     return 0;
 }
 

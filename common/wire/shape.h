@@ -30,13 +30,17 @@ enum field_kind {
 enum field_flags {
     FIELD_REQUIRED = 1,
     FIELD_OMIT_ZERO = 2, // not written when zero, none, empty or false
+    FIELD_SUBMIT = 4,    // a list whose frame is bounded as SUBMIT is
 };
-enum { NO_OFFSET = 0xffff };
+enum { NO_OFFSET = 0xffff, NAME_LEN_MAX = 31 };
+// The name of a field and its length, in the table.
+#define NAMED(text) .name = text, .name_len = sizeof(text) - 1
 
 struct shape;
 
 struct field {
     const char *name;
+    uint8_t name_len; // at most NAME_LEN_MAX
     uint8_t kind;
     uint8_t flags;
     uint16_t offset;
@@ -57,11 +61,16 @@ struct decoder {
     struct reader reader;
     struct arena *arena;
     struct problem *problem;
+    size_t frame_len; // of the whole message; 0 where FIELD_SUBMIT does not occur
 };
 
 // shape_read fills out (zeroed by the caller) from the map that comes next. Errors name the field.
 ZKT_MUST enum zkt_err
 shape_read(struct decoder *decoder, const struct shape *shape, void *out);
+// shape_read_fields is shape_read of pairs_count pairs that stand without the head of their map.
+ZKT_MUST enum zkt_err
+shape_read_fields(struct decoder *decoder, const struct shape *shape, uint32_t pairs_count,
+                  void *out);
 void
 shape_write(msgpack_packer *packer, const struct shape *shape, const void *from);
 // shape_fields_count is how many fields shape_write would write; shape_write_fields writes them

@@ -60,37 +60,23 @@ split(struct span body, struct parts *parts)
     return true;
 }
 
-// The pairs lack the head of their map: it is put in front of a reader by reading pair by pair.
 static bool
 read_headers(const struct parts *parts, struct arena *arena, struct value *out)
 {
     struct reader reader = reader_of(parts->headers);
-    struct problem problem;
-    *out = value_map();
-    for (uint16_t header_index = 0; header_index < parts->headers_count; header_index++) {
-        struct value key;
-        struct value value;
-        if (msgpack_read_value(&reader, arena, &key, &problem) != ZKT_OK ||
-            key.type != VALUE_STRING ||
-            msgpack_read_value(&reader, arena, &value, &problem) != ZKT_OK) {
-            return false;
-        }
-        value_put_key(arena, out, key, value);
-    }
-    return reader_is_at_end(&reader) && out->len == parts->headers_count;
+    return msgpack_read_members(&reader, parts->headers_count, arena, out, NULL) == ZKT_OK &&
+           reader_is_at_end(&reader);
 }
 
 static bool
 read_fields(const struct parts *parts, struct arena *arena, struct task *out)
 {
-    struct bytes map = {0};
-    bytes_append_byte(&map, (uint8_t)(0x80 | parts->fields_count));
-    bytes_append(&map, parts->fields.data, parts->fields.len);
-    struct span copy = span_of(arena_copy(arena, map.data, map.len), map.len);
-    bytes_fini(&map);
-    struct problem problem;
-    struct decoder decoder = {.reader = reader_of(copy), .arena = arena, .problem = &problem};
-    return shape_read(&decoder, &body_shape, out) == ZKT_OK && reader_is_at_end(&decoder.reader);
+    // The body may go before what was read of it.
+    const char *copy = arena_copy(arena, parts->fields.data, parts->fields.len);
+    struct decoder decoder = {.reader = reader_of(span_of(copy, parts->fields.len)),
+                              .arena = arena};
+    return shape_read_fields(&decoder, &body_shape, parts->fields_count, out) == ZKT_OK &&
+           reader_is_at_end(&decoder.reader);
 }
 
 static bool
@@ -119,10 +105,10 @@ unpack_headers(struct span body, struct arena *arena, struct task *out)
     // hp, if it is there, comes first.
     struct reader reader = reader_of(parts.fields);
     struct token key;
-    struct problem problem;
     if (parts.fields_count > 0 && reader_next(&reader, &key) && key.type == TOKEN_STRING &&
         key.len == 2 && memcmp(key.data, "hp", 2) == 0) {
-        return msgpack_read_value(&reader, arena, &out->header_keys, &problem) == ZKT_OK;
+        return msgpack_read_value(&reader, arena, &out->header_keys, NULL) == ZKT_OK &&
+               out->header_keys.type == VALUE_LIST;
     }
     return true;
 }

@@ -4,10 +4,9 @@
 
 #include "base/assert.h"
 #include "base/err_table.h"
+#include "base/limits.h"
 #include "base/uid.h"
 #include "wire/msgpack_value.h"
-
-// ---- Reading
 
 static enum zkt_err
 wrong_type(struct decoder *decoder, const char *expected)
@@ -83,6 +82,10 @@ read_fixed(struct decoder *decoder, const struct token *token, void *at, size_t 
                                               : "a SHA-256, bytes of length 32");
     }
     memcpy(at, token->data, size);
+    // None of ours is all zero: inside, that means "none".
+    if (size == sizeof(struct uid) && uid_is_none(at)) {
+        return problem_set(decoder->problem, ZKT_INVALID, ": a uid is not all zero");
+    }
     return ZKT_OK;
 }
 
@@ -107,6 +110,24 @@ read_name(struct decoder *decoder, const struct field *field, const struct token
     return err;
 }
 
+// A SUBMIT is measured before its tasks are read.
+static enum zkt_err
+check_submit_size(struct decoder *decoder, uint32_t tasks_count)
+{
+    if (tasks_count > 1 && decoder->frame_len > LIMIT_SUBMIT_BYTES) {
+        return problem_set(decoder->problem, ZKT_TOO_LARGE,
+                           ": %zu bytes, limit %d for more than one task", decoder->frame_len,
+                           LIMIT_SUBMIT_BYTES);
+    }
+    if (decoder->frame_len > LIMIT_TASK_BYTES) {
+        return problem_set(decoder->problem, ZKT_TOO_LARGE,
+                           "[0]: %zu bytes, limit %d. Use a resource", decoder->frame_len,
+                           LIMIT_TASK_BYTES);
+    }
+    return tasks_count > 0 ? ZKT_OK
+                           : problem_set(decoder->problem, ZKT_INVALID, ": must have a task");
+}
+
 static enum zkt_err
 read_list(struct decoder *decoder, const struct field *field, const struct token *token, char *out)
 {
@@ -115,6 +136,12 @@ read_list(struct decoder *decoder, const struct field *field, const struct token
     }
     if (token->len > field->max) {
         return too_large(decoder, "items", token->len, field->max);
+    }
+    if ((field->flags & FIELD_SUBMIT) != 0) {
+        enum zkt_err err = check_submit_size(decoder, token->len);
+        if (err != ZKT_OK) {
+            return err;
+        }
     }
     if (token->len > (size_t)(decoder->reader.end - decoder->reader.at)) {
         return problem_set(decoder->problem, ZKT_INVALID, ": the list is cut short");
@@ -258,9 +285,9 @@ find_field(const struct shape *shape, size_t first_index, const struct token *ke
     for (size_t step = 0; step < shape->fields_count; step++) {
         size_t field_index = first_index + step;
         field_index -= field_index >= shape->fields_count ? shape->fields_count : 0;
-        const char *name = shape->fields[field_index].name;
-        if (strlen(name) == key->len && memcmp(name, key->data, key->len) == 0) {
-            return &shape->fields[field_index];
+        const struct field *field = &shape->fields[field_index];
+        if (field->name_len == key->len && memcmp(field->name, key->data, key->len) == 0) {
+            return field;
         }
     }
     return NULL;
@@ -289,11 +316,18 @@ shape_read(struct decoder *decoder, const struct shape *shape, void *out)
     if (head.type != TOKEN_MAP) {
         return wrong_type(decoder, "a map");
     }
+    return shape_read_fields(decoder, shape, head.len, out);
+}
+
+enum zkt_err
+shape_read_fields(struct decoder *decoder, const struct shape *shape, uint32_t pairs_count,
+                  void *out)
+{
     uint64_t seen = 0;
     size_t next_index = 0;
-    for (uint32_t pair_index = 0; pair_index < head.len; pair_index++) {
+    for (uint32_t pair_index = 0; pair_index < pairs_count; pair_index++) {
         struct token key;
-        err = next(decoder, &key);
+        enum zkt_err err = next(decoder, &key);
         if (err != ZKT_OK) {
             return err;
         }
@@ -319,154 +353,4 @@ shape_read(struct decoder *decoder, const struct shape *shape, void *out)
         }
     }
     return check_required(decoder, shape, seen);
-}
-
-// ---- Writing
-
-static bool
-is_zero(const struct field *field, const char *from)
-{
-    const char *at = from + field->offset;
-    switch ((enum field_kind)field->kind) {
-    case FIELD_U32:
-    case FIELD_CODE:
-    case FIELD_NAME:
-        return *(const uint32_t *)(const void *)at == 0;
-    case FIELD_U64:
-    case FIELD_I64:
-        return *(const uint64_t *)(const void *)at == 0;
-    case FIELD_BOOL:
-        return !*(const bool *)at;
-    case FIELD_TEXT:
-    case FIELD_STRING:
-    case FIELD_BINARY:
-        return ((const struct span *)(const void *)at)->len == 0;
-    case FIELD_UID:
-        return uid_is_none((const void *)at);
-    case FIELD_VALUE:
-        return ((const struct value *)(const void *)at)->type == VALUE_NULL;
-    case FIELD_LIST:
-    case FIELD_NUMBERS:
-        return *(const size_t *)(const void *)(from + field->has_offset) == 0;
-    case FIELD_SHA256:
-    case FIELD_STRUCT:
-        break;
-    }
-    return false;
-}
-
-static bool
-is_written(const struct field *field, const char *from)
-{
-    bool has_flag = field->kind == FIELD_SHA256 || field->kind == FIELD_STRUCT;
-    if (has_flag && field->has_offset != NO_OFFSET) {
-        return *(const bool *)(from + field->has_offset);
-    }
-    return (field->flags & FIELD_OMIT_ZERO) == 0 || !is_zero(field, from);
-}
-
-static void
-write_bytes(msgpack_packer *packer, const void *data, size_t len)
-{
-    msgpack_pack_bin(packer, len);
-    msgpack_pack_bin_body(packer, data, len);
-}
-
-static void
-write_list(msgpack_packer *packer, const struct field *field, const char *from)
-{
-    const char *items = *(const char *const *)(const void *)(from + field->offset);
-    size_t count = *(const size_t *)(const void *)(from + field->has_offset);
-    msgpack_pack_array(packer, count);
-    for (size_t item_index = 0; item_index < count; item_index++) {
-        if (field->kind == FIELD_NUMBERS) {
-            msgpack_pack_uint64(packer, ((const uint64_t *)(const void *)items)[item_index]);
-        } else {
-            shape_write(packer, field->shape, items + item_index * field->shape->size);
-        }
-    }
-}
-
-static void
-write_field(msgpack_packer *packer, const struct field *field, const char *from)
-{
-    const void *at = from + field->offset;
-    const struct span *span = at;
-    switch ((enum field_kind)field->kind) {
-    case FIELD_U32:
-    case FIELD_CODE:
-        msgpack_pack_uint32(packer, *(const uint32_t *)at);
-        break;
-    case FIELD_U64:
-        msgpack_pack_uint64(packer, *(const uint64_t *)at);
-        break;
-    case FIELD_I64:
-        msgpack_pack_int64(packer, *(const int64_t *)at);
-        break;
-    case FIELD_BOOL:
-        if (*(const bool *)at) {
-            msgpack_pack_true(packer);
-        } else {
-            msgpack_pack_false(packer);
-        }
-        break;
-    case FIELD_TEXT:
-    case FIELD_STRING:
-        pack_string(packer, span->data, span->len);
-        break;
-    case FIELD_BINARY:
-        write_bytes(packer, span->data, span->len);
-        break;
-    case FIELD_UID:
-        write_bytes(packer, at, sizeof(struct uid));
-        break;
-    case FIELD_SHA256:
-        write_bytes(packer, at, 32);
-        break;
-    case FIELD_NAME:
-        at = field->names[*(const uint32_t *)at];
-        pack_string(packer, at, strlen(at));
-        break;
-    case FIELD_VALUE:
-        pack_value(packer, at);
-        break;
-    case FIELD_STRUCT:
-        shape_write(packer, field->shape, at);
-        break;
-    case FIELD_LIST:
-    case FIELD_NUMBERS:
-        write_list(packer, field, from);
-        break;
-    }
-}
-
-uint32_t
-shape_fields_count(const struct shape *shape, const void *from)
-{
-    uint32_t fields_count = 0;
-    for (size_t field_index = 0; field_index < shape->fields_count; field_index++) {
-        fields_count += is_written(&shape->fields[field_index], from);
-    }
-    return fields_count;
-}
-
-void
-shape_write_fields(msgpack_packer *packer, const struct shape *shape, const void *from)
-{
-    for (size_t field_index = 0; field_index < shape->fields_count; field_index++) {
-        const struct field *field = &shape->fields[field_index];
-        if (is_written(field, from)) {
-            size_t len = strlen(field->name);
-            msgpack_pack_str(packer, len);
-            msgpack_pack_str_body(packer, field->name, len);
-            write_field(packer, field, from);
-        }
-    }
-}
-
-void
-shape_write(msgpack_packer *packer, const struct shape *shape, const void *from)
-{
-    msgpack_pack_map(packer, shape_fields_count(shape, from));
-    shape_write_fields(packer, shape, from);
 }
