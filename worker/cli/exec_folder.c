@@ -1,0 +1,269 @@
+// Folders of tasks: TEMP/zkarton-exec-XXXXXX belongs to one process, which holds a lock in it as
+// long as it lives; below it one folder a task. Who starts later removes the folders whose lock is
+// free, so that a killed process leaves nothing for long. A kept folder is moved out.
+#include "exec.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "files.h"
+
+#define BASE_PREFIX "zkarton-exec-"
+enum { NAME_BYTES_MAX = 200, YOUNG_S = 60, WALK_DEPTH_MAX = 64 };
+
+// Removes one folder unless its process lives. A folder without a lock may be one that is being
+// made right now.
+static void
+sweep_one(const char *path)
+{
+    struct stat status;
+    char *lock_path = xasprintf("%s/.lock", path);
+    int lock = open(lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    free(lock_path);
+    if (lstat(path, &status) == -1 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
+        // Not ours.
+    } else if (lock == -1 ? time(NULL) - status.st_mtime > YOUNG_S
+                          : flock(lock, LOCK_EX | LOCK_NB) == 0) {
+        tree_remove(path);
+    }
+    if (lock != -1) {
+        close(lock);
+    }
+}
+
+static void
+sweep(const char *temp)
+{
+    DIR *folder = opendir(temp);
+    if (folder == NULL) {
+        return;
+    }
+    struct dirent *entry;
+    while ((entry = readdir(folder)) != NULL) {
+        if (strncmp(entry->d_name, BASE_PREFIX, strlen(BASE_PREFIX)) == 0) {
+            char *path = xasprintf("%s/%s", temp, entry->d_name);
+            sweep_one(path);
+            free(path);
+        }
+    }
+    closedir(folder);
+}
+
+enum zkt_err
+exec_base_open(struct exec_plan *plan, const char *temp, struct problem *problem)
+{
+    char *real = realpath(temp, NULL);
+    if (real == NULL) {
+        return problem_set(problem, ZKT_IO, "%s: %s", temp, strerror(errno));
+    }
+    sweep(real);
+    char *path = xasprintf("%s/%sXXXXXX", real, BASE_PREFIX);
+    free(real);
+    if (mkdtemp(path) == NULL) {
+        problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+        free(path);
+        return ZKT_IO;
+    }
+    plan->base = path;
+    char *lock_path = xasprintf("%s/.lock", path);
+    plan->base_lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    free(lock_path);
+    if (plan->base_lock == -1 || flock(plan->base_lock, LOCK_EX | LOCK_NB) == -1) {
+        return problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+    }
+    return ZKT_OK;
+}
+
+void
+exec_base_close(struct exec_plan *plan)
+{
+    if (plan->base != NULL) {
+        tree_remove(plan->base);
+    }
+    if (plan->base_lock != -1) {
+        close(plan->base_lock);
+        plan->base_lock = -1;
+    }
+    free(plan->base);
+    plan->base = NULL;
+}
+
+void
+exec_encode_name(struct bytes *out, const char *key)
+{
+    size_t start = out->len;
+    for (const unsigned char *at = (const unsigned char *)key; *at != '\0'; at++) {
+        bool is_leading_dot = *at == '.' && out->len == start;
+        bool is_plain = isalnum(*at) || (strchr("._-+@,=~:", *at) != NULL && !is_leading_dot);
+        if (is_plain && *at < 0x80) {
+            bytes_append_byte(out, *at);
+        } else {
+            bytes_printf(out, "%%%02X", *at);
+        }
+    }
+}
+
+static enum zkt_err
+io_fail(struct exec_task *exec, const char *path)
+{
+    return zkt_delivery_fail(exec->delivery, "%s: %s", path, strerror(errno));
+}
+
+// The name of an input: the encoded key, cut and numbered when it is too long for a file name.
+static char *
+input_name(const struct exec_task *exec, const char *key)
+{
+    struct bytes name = {0};
+    exec_encode_name(&name, key);
+    if (name.len > NAME_BYTES_MAX) {
+        name.len = NAME_BYTES_MAX;
+        bytes_printf(&name, "~%zu", exec->inputs_count);
+    }
+    char *text = xstrdup(bytes_text(&name));
+    bytes_fini(&name);
+    return text;
+}
+
+static enum zkt_err
+add_input(struct exec_task *exec, const char *key, const zkt_resource_t *resource)
+{
+    const char *from = NULL;
+    enum zkt_err err = zkt_delivery_file(exec->delivery, resource, &from);
+    if (err != ZKT_OK) {
+        return err;
+    }
+    exec->inputs = xrealloc(exec->inputs, (exec->inputs_count + 1) * sizeof(*exec->inputs));
+    struct exec_input *input = &exec->inputs[exec->inputs_count];
+    char *name = input_name(exec, key);
+    *input = (struct exec_input){
+        .key = xstrdup(key),
+        .path = xasprintf("%s/in/%s", exec->folder, name),
+        .resource = resource,
+    };
+    free(name);
+    exec->inputs_count++;
+    // A second name costs nothing where the folders share a filesystem.
+    if (link(from, input->path) == -1 && !file_copy_path(from, input->path, 0400)) {
+        return io_fail(exec, input->path);
+    }
+    if (chmod(input->path, 0400) == -1 || stat(input->path, &input->before) == -1) {
+        return io_fail(exec, input->path);
+    }
+    return ZKT_OK;
+}
+
+// Walks the payload; key is the way there: "list.0".
+static enum zkt_err
+add_inputs(struct exec_task *exec, const char *key, const zkt_value_t *value, unsigned depth)
+{
+    const zkt_resource_t *resource = zkt_value_resource(value);
+    if (resource != NULL) {
+        return exec_input_find(exec, key) == NULL ? add_input(exec, key, resource) : ZKT_OK;
+    }
+    enum zkt_type type = zkt_value_type(value);
+    if ((type != ZKT_LIST && type != ZKT_MAP) || depth == WALK_DEPTH_MAX) {
+        return ZKT_OK;
+    }
+    enum zkt_err err = ZKT_OK;
+    for (size_t i = 0; err == ZKT_OK && i < zkt_value_len(value); i++) {
+        char number[24];
+        snprintf(number, sizeof(number), "%zu", i);
+        const char *name = type == ZKT_MAP ? zkt_value_key(value, i) : number;
+        char *path = depth == 0 ? xstrdup(name) : xasprintf("%s.%s", key, name);
+        err = add_inputs(exec, path, zkt_value_at(value, i), depth + 1);
+        free(path);
+    }
+    return err;
+}
+
+enum zkt_err
+exec_folder_make(struct exec_task *exec)
+{
+    exec->folder = xasprintf("%s/%s.XXXXXX", exec->plan->base, zkt_task_uid(exec->task));
+    if (mkdtemp(exec->folder) == NULL) {
+        return io_fail(exec, exec->folder);
+    }
+    static const char *const names[] = {"/in", "/out"};
+    enum zkt_err err = ZKT_OK;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && err == ZKT_OK; i++) {
+        char *path = xasprintf("%s%s", exec->folder, names[i]);
+        if (mkdir(path, 0700) == -1) {
+            err = io_fail(exec, path);
+        }
+        free(path);
+    }
+    if (err == ZKT_OK) {
+        char *path = xasprintf("%s/task.json", exec->folder);
+        char *json = zkt_task_json(exec->task, 2);
+        if (json == NULL || !file_write(path, json, strlen(json), 0600)) {
+            err = io_fail(exec, path);
+        }
+        free(json);
+        free(path);
+    }
+    // The persistent payload is looked at first (A5).
+    if (err == ZKT_OK) {
+        err = add_inputs(exec, "", zkt_task_persistent_map(exec->task), 0);
+    }
+    if (err == ZKT_OK) {
+        err = add_inputs(exec, "", zkt_task_payload_map(exec->task), 0);
+    }
+    return err;
+}
+
+const struct exec_input *
+exec_input_find(const struct exec_task *exec, const char *key)
+{
+    for (size_t i = 0; i < exec->inputs_count; i++) {
+        if (strcmp(exec->inputs[i].key, key) == 0) {
+            return &exec->inputs[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+keep(struct exec_task *exec)
+{
+    // Beside the base, which goes with this process.
+    const char *slash = strrchr(exec->plan->base, '/');
+    char *kept = xasprintf("%.*s/zkarton-kept-%s", (int)(slash - exec->plan->base),
+                           exec->plan->base, strrchr(exec->folder, '/') + 1);
+    if (rename(exec->folder, kept) == 0) {
+        zkt_log(exec->delivery, ZKT_INFO, "kept %s", kept);
+    } else {
+        zkt_log(exec->delivery, ZKT_WARNING, "could not keep %s: %s", kept, strerror(errno));
+        tree_remove(exec->folder);
+    }
+    free(kept);
+}
+
+void
+exec_folder_close(struct exec_task *exec, bool is_kept)
+{
+    if (is_kept) {
+        keep(exec);
+    } else if (!tree_remove(exec->folder)) {
+        zkt_log(exec->delivery, ZKT_WARNING, "could not remove %s: %s", exec->folder,
+                strerror(errno));
+    }
+    for (size_t i = 0; i < exec->inputs_count; i++) {
+        free(exec->inputs[i].key);
+        free(exec->inputs[i].path);
+    }
+    for (size_t i = 0; i < EXEC_TAIL_LINES; i++) {
+        bytes_fini(&exec->tail[i]);
+    }
+    free(exec->inputs);
+    free(exec->folder);
+    exec->inputs = NULL;
+    exec->folder = NULL;
+}
