@@ -1,9 +1,34 @@
+// A program that sets its locale may write "1,5": everything here runs under the locale "C".
 #include "base/float_text.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// The calling thread changes to the locale "C"; the result goes to leave_c_locale. The C library
+// keeps "C" ready: nothing is allocated.
+static locale_t
+enter_c_locale(void)
+{
+    return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0));
+}
+
+static void
+leave_c_locale(locale_t before)
+{
+    freelocale(uselocale(before));
+}
+
+double
+float_parse(const char *text)
+{
+    locale_t before = enter_c_locale();
+    double number = strtod(text, NULL);
+    leave_c_locale(before);
+    return number;
+}
 
 // Adds one to the last of the digits of a %e text ("1.29e-05" to "1.30e-05"); false: they are all
 // nines.
@@ -46,12 +71,14 @@ shortest_digits(double number, char digits[24], int *exponent)
     char text[40];
     int power;
     bool is_power_of_two = frexp(number, &power) == 0.5;
+    locale_t before = enter_c_locale();
     for (int precision = 0; precision < 17; precision++) {
         snprintf(text, sizeof text, "%.*e", precision, number);
         if (digits_read_back(text, number, is_power_of_two)) {
             break;
         }
     }
+    leave_c_locale(before);
     char *mark = strchr(text, 'e');
     *exponent = (int)strtol(mark + 1, NULL, 10);
     size_t digits_len = 0;

@@ -6,3 +6,7 @@
 // those the nearest.
 void
 float_repr(double number, struct bytes *out);
+// float_parse reads a number like "-1.5e3", whatever the locale of the program is: the nearest
+// double, infinity beyond the largest.
+double
+float_parse(const char *text);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float_text.h"
 #include "base/limits.h"
 
 struct parser {
@@ -229,9 +230,9 @@ parse_number(struct parser *parser, struct value *out)
                    ? ZKT_OK
                    : refuse(parser, ZKT_TOO_LARGE, "the integer has too many digits");
     }
-    // The text may end right behind the number: strtod gets a copy with an end of its own.
+    // The text may end right behind the number: float_parse gets a copy with an end of its own.
     const char *copy = arena_copy(parser->arena, start, (size_t)(parser->at - start));
-    *out = value_double(strtod(copy, NULL));
+    *out = value_double(float_parse(copy));
     return ZKT_OK;
 }
 
