@@ -91,8 +91,8 @@ value_path(const struct value *value, const char *path);
 // value_copy copies the whole tree, texts too, into arena.
 struct value
 value_copy(struct arena *arena, const struct value *value);
-// value_equal is Python's ==: 1 == 1.0 == True, NaN != NaN, maps without order, bigints exact
-// against doubles.
+// value_equal is Python's ==: 1 == 1.0 == True, NaN != NaN (but [NaN] == [NaN], as json makes one
+// NaN for all), maps without order, bigints exact against doubles.
 bool
 value_equal(const struct value *a, const struct value *b);
 // value_same is identity of documents: type, sign of zero, NaN equal to NaN, order of members.

@@ -2,6 +2,7 @@
 // routed, before that its own uid. orig_uid names an unrouted task, parent_uid a routed one.
 #include "wire/task_json.h"
 
+#include "base/limits.h"
 #include "wire/msgpack_value.h"
 
 static const char headers_key[] = "__headers_persistent";
@@ -235,6 +236,10 @@ read_headers(struct document_reader *reader, const struct value *payload_persist
     }
     if (persistent->type != VALUE_MAP) {
         return problem_set(reader->problem, ZKT_INVALID, "headers_persistent: not an object");
+    }
+    if (task->headers.len + persistent->len > LIMIT_HEADERS_COUNT) {
+        return problem_set(reader->problem, ZKT_TOO_LARGE, "headers: more than %d",
+                           LIMIT_HEADERS_COUNT);
     }
     for (uint32_t member_index = 0; member_index < persistent->len; member_index++) {
         const struct member *member = &persistent->members[member_index];
