@@ -154,6 +154,7 @@ OUTPUTS = {
     "docs/protocol/errors.md": error_document,
     "common/config/option_table.c": option_table,
     "docs/configuration.md": configuration_document,
+    "docs/events.md": events_document,
 }
 
 
