@@ -68,45 +68,41 @@ needs_input(const struct exec_plan *plan)
     return false;
 }
 
-// The input of this key; NULL and the delivery's error: the task has none.
-static const struct exec_input *
-want_input(struct exec_task *exec, const char *key)
+// The input of this key, or the delivery's error.
+static enum zkt_err
+want_input(struct exec_task *exec, const char *key, const struct exec_input **input)
 {
-    const struct exec_input *input = exec_input_find(exec, key);
-    if (input == NULL) {
-        (void)zkt_delivery_fail(exec->delivery, "payload.%s: missing, or no resource", key);
-    }
-    return input;
+    *input = exec_input_find(exec, key);
+    return *input != NULL
+               ? ZKT_OK
+               : zkt_delivery_fail(exec->delivery, "payload.%s: missing, or no resource", key);
 }
 
-static int
-open_in(struct exec_task *exec, const char *name, int flags)
+static enum zkt_err
+open_fd(struct exec_task *exec, const char *path, int flags, int *fd)
+{
+    *fd = open(path, flags | O_CLOEXEC, 0600);
+    return *fd != -1 ? ZKT_OK : zkt_delivery_fail(exec->delivery, "%s: %s", path, strerror(errno));
+}
+
+static enum zkt_err
+open_in(struct exec_task *exec, const char *name, int flags, int *fd)
 {
     char *path = xasprintf("%s/%s", exec->folder, name);
-    int fd = open(path, flags | O_CLOEXEC, 0600);
-    if (fd == -1) {
-        (void)zkt_delivery_fail(exec->delivery, "%s: %s", path, strerror(errno));
-    }
+    enum zkt_err err = open_fd(exec, path, flags, fd);
     free(path);
-    return fd;
+    return err;
 }
 
-static int
-open_stdin(struct exec_task *exec)
+static enum zkt_err
+open_stdin(struct exec_task *exec, int *fd)
 {
-    const struct exec_plan *plan = exec->plan;
-    if (plan->stdin_key == NULL) {
-        return open_in(exec, "task.json", O_RDONLY);
+    if (exec->plan->stdin_key == NULL) {
+        return open_in(exec, "task.json", O_RDONLY, fd);
     }
-    const struct exec_input *input = want_input(exec, plan->stdin_key);
-    if (input == NULL) {
-        return -1;
-    }
-    int fd = open(input->path, O_RDONLY | O_CLOEXEC);
-    if (fd == -1) {
-        (void)zkt_delivery_fail(exec->delivery, "%s: %s", input->path, strerror(errno));
-    }
-    return fd;
+    const struct exec_input *input = NULL;
+    enum zkt_err err = want_input(exec, exec->plan->stdin_key, &input);
+    return err == ZKT_OK ? open_fd(exec, input->path, O_RDONLY, fd) : err;
 }
 
 // Forks the supervisor. launch holds the command's ends, which are closed here in any case.
@@ -257,9 +253,8 @@ conclude(const struct exec_running *running, struct exec_result *result)
     }
 }
 
-static void
-run_launch(struct exec_task *exec, struct exec_launch *launch, struct exec_result *result,
-           enum zkt_err *err)
+static enum zkt_err
+run_launch(struct exec_task *exec, struct exec_launch *launch, struct exec_result *result)
 {
     struct exec_running running = {
         .exec = exec,
@@ -269,9 +264,9 @@ run_launch(struct exec_task *exec, struct exec_launch *launch, struct exec_resul
         .deadline_ms =
             exec->plan->timeout_ms > 0 ? clock_monotonic_ms() + exec->plan->timeout_ms : -1,
     };
-    *err = start(&running, launch);
-    if (*err != ZKT_OK) {
-        return;
+    enum zkt_err err = start(&running, launch);
+    if (err != ZKT_OK) {
+        return err;
     }
     follow(&running);
     for (size_t i = 0; i < PIPE_COUNT; i++) {
@@ -280,6 +275,7 @@ run_launch(struct exec_task *exec, struct exec_launch *launch, struct exec_resul
     exec_lines_end(&running.out);
     exec_lines_end(&running.err);
     conclude(&running, result);
+    return ZKT_OK;
 }
 
 enum zkt_err
@@ -287,31 +283,30 @@ exec_run(struct exec_task *exec, struct exec_result *result)
 {
     const struct exec_plan *plan = exec->plan;
     const struct exec_input *input = NULL;
+    enum zkt_err err = ZKT_OK;
     if (needs_input(plan)) {
-        input = want_input(exec, plan->input_key);
-        if (input == NULL) {
-            return ZKT_FAILED;
-        }
+        err = want_input(exec, plan->input_key, &input);
     }
-    enum zkt_err err = ZKT_FAILED;
+    if (err != ZKT_OK) {
+        return err;
+    }
     char **arguments = make_arguments(exec, input);
     char **environment = exec_environment(exec);
     struct exec_launch launch = {
         .folder = exec->folder,
         .command = arguments,
         .environment = environment,
-        .stdin_fd = open_stdin(exec),
+        .stdin_fd = -1,
         .stdout_fd = -1,
         .kill_after_ms = plan->kill_after_ms,
         .parent_pid = getpid(),
     };
-    bool is_ready = launch.stdin_fd != -1;
-    if (is_ready && plan->emits_count > 0) {
-        launch.stdout_fd = open_in(exec, "out/.output", O_WRONLY | O_CREAT | O_EXCL);
-        is_ready = launch.stdout_fd != -1;
+    err = open_stdin(exec, &launch.stdin_fd);
+    if (err == ZKT_OK && plan->emits_count > 0) {
+        err = open_in(exec, "out/.output", O_WRONLY | O_CREAT | O_EXCL, &launch.stdout_fd);
     }
-    if (is_ready) {
-        run_launch(exec, &launch, result, &err);
+    if (err == ZKT_OK) {
+        err = run_launch(exec, &launch, result);
     }
     close_fd(&launch.stdin_fd);
     close_fd(&launch.stdout_fd);
