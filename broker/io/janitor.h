@@ -1,0 +1,32 @@
+// janitor.h: deletes objects on a thread of its own, again and again with a growing pause until the
+// store has done it. What is to be deleted stands durably in the task store; the janitor's memory
+// may be lost at any time. The loop hands in uids, and takes back those that are gone.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/problem.h"
+#include "base/uid.h"
+#include "object/object_store.h"
+
+struct janitor;
+
+// janitor_start borrows context and store.
+ZKT_MUST enum zkt_err
+janitor_start(void *zmq_context, struct object_store *store, struct janitor **janitor,
+              struct problem *problem);
+// janitor_delete never blocks and never loses one.
+void
+janitor_delete(struct janitor *janitor, const struct uid *uids, size_t uids_count);
+// janitor_socket is readable when janitor_receive may have something.
+void *
+janitor_socket(struct janitor *janitor);
+// janitor_receive takes one uid that is deleted; false: none at the moment.
+bool
+janitor_receive(struct janitor *janitor, struct uid *uid);
+// janitor_waiting_count: handed in, not yet received back.
+uint64_t
+janitor_waiting_count(const struct janitor *janitor);
+void
+janitor_stop(struct janitor **janitor_p);
