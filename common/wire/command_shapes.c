@@ -217,7 +217,7 @@ static const struct field done_fields[] = {
 static const struct shape done_shape = SHAPE(done_fields, struct done);
 
 static const struct field answer_fields[] = {
-    {NAMED("rows"), .kind = FIELD_VALUE, .flags = REQUIRED, AT(struct answer, rows),
+    {NAMED("rows"), .kind = FIELD_VALUE, .flags = REQUIRED | FIELD_BYTES, AT(struct answer, rows),
      .value_type = VALUE_LIST},
     {NAMED("next"), .kind = FIELD_STRING, .flags = OMIT, AT(struct answer, next)},
 };

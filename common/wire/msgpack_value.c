@@ -64,6 +64,18 @@ pack_string(msgpack_packer *packer, const void *data, size_t len)
     }
 }
 
+// What is no text at all is a packed bag in a row of an ANSWER, and goes as bytes.
+static void
+pack_text(msgpack_packer *packer, const struct value *value)
+{
+    if (text_is_wtf8(value->text, value->len)) {
+        pack_string(packer, value->text, value->len);
+        return;
+    }
+    msgpack_pack_bin(packer, value->len);
+    msgpack_pack_bin_body(packer, value->text, value->len);
+}
+
 // The depth of a value is bounded where it was made.
 void
 pack_value(msgpack_packer *packer, const struct value *value)
@@ -90,7 +102,7 @@ pack_value(msgpack_packer *packer, const struct value *value)
         msgpack_pack_double(packer, value->number);
         break;
     case VALUE_STRING:
-        pack_string(packer, value->text, value->len);
+        pack_text(packer, value);
         break;
     case VALUE_LIST:
         msgpack_pack_array(packer, value->len);
@@ -119,6 +131,7 @@ struct state {
     struct arena *arena;
     struct problem *problem;
     uint64_t nodes_count; // announced so far
+    bool bytes_allowed;
 };
 
 static enum zkt_err
@@ -258,7 +271,11 @@ read_one(struct state *state, uint32_t depth, struct value *out)
         *out = value_string(state->arena, token.data, token.len);
         return ZKT_OK;
     case TOKEN_BINARY:
-        return refuse(state, "bytes have no place in a value; use a resource");
+        if (!state->bytes_allowed) {
+            return refuse(state, "bytes have no place in a value; use a resource");
+        }
+        *out = value_string(state->arena, token.data, token.len);
+        return ZKT_OK;
     case TOKEN_EXT:
         return read_ext(state, &token, out);
     case TOKEN_LIST:
@@ -274,6 +291,18 @@ msgpack_read_value(struct reader *reader, struct arena *arena, struct value *out
                    struct problem *problem)
 {
     struct state state = {.reader = reader, .arena = arena, .problem = problem, .nodes_count = 1};
+    return read_one(&state, 0, out);
+}
+
+enum zkt_err
+msgpack_read_rows(struct reader *reader, struct arena *arena, struct value *out,
+                  struct problem *problem)
+{
+    struct state state = {.reader = reader,
+                          .arena = arena,
+                          .problem = problem,
+                          .nodes_count = 1,
+                          .bytes_allowed = true};
     return read_one(&state, 0, out);
 }
 

@@ -10,7 +10,8 @@
 
 enum { EXT_BIGINT = 1, EXT_WTF8 = 2, EXT_RESOURCE = 3 };
 
-// msgpack_write_value appends value to out.
+// msgpack_write_value appends value to out. A VALUE_STRING that is not WTF-8 (only rows of ANSWER
+// have them: packed bags) goes as bytes.
 void
 msgpack_write_value(const struct value *value, struct bytes *out);
 // msgpack_read_value takes one value; texts are copied into arena, so the message may go. INVALID
@@ -18,6 +19,10 @@ msgpack_write_value(const struct value *value, struct bytes *out);
 ZKT_MUST enum zkt_err
 msgpack_read_value(struct reader *reader, struct arena *arena, struct value *out,
                    struct problem *problem);
+// msgpack_read_rows is msgpack_read_value that takes bytes as well, as a VALUE_STRING of just them.
+ZKT_MUST enum zkt_err
+msgpack_read_rows(struct reader *reader, struct arena *arena, struct value *out,
+                  struct problem *problem);
 // msgpack_read_members takes count pairs that stand without the head of their map.
 ZKT_MUST enum zkt_err
 msgpack_read_members(struct reader *reader, uint32_t count, struct arena *arena, struct value *out,

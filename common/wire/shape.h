@@ -30,6 +30,7 @@ enum field_kind {
 enum field_flags {
     FIELD_REQUIRED = 1,
     FIELD_OMIT_ZERO = 2, // not written when zero, none, empty or false
+    FIELD_BYTES = 8,     // a value that may hold bytes
     FIELD_SUBMIT = 4,    // a list whose frame is bounded as SUBMIT is
 };
 enum { NO_OFFSET = 0xffff, NAME_LEN_MAX = 31 };

@@ -193,7 +193,10 @@ static enum zkt_err
 read_value(struct decoder *decoder, const struct field *field, struct value *out)
 {
     const uint8_t *start = decoder->reader.at;
-    enum zkt_err err = msgpack_read_value(&decoder->reader, decoder->arena, out, decoder->problem);
+    enum zkt_err err =
+        (field->flags & FIELD_BYTES) != 0
+            ? msgpack_read_rows(&decoder->reader, decoder->arena, out, decoder->problem)
+            : msgpack_read_value(&decoder->reader, decoder->arena, out, decoder->problem);
     if (err != ZKT_OK) {
         return err;
     }
