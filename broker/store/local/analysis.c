@@ -1,0 +1,142 @@
+// Analyses: one counter each, changed here alone. An analysis is done exactly when nothing of it is
+// Declared, Spawned or Started (design promise 7); its `finished` is told when the batch that made
+// it so is durable, once per completion.
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "store/local/state.h"
+
+struct analysis *
+analysis_at(const struct store *store, uint32_t index)
+{
+    return slab_at(&store->analyses, index);
+}
+
+static uint64_t
+hash_analysis(const void *item)
+{
+    return uid_hash(&((const struct analysis *)item)->root);
+}
+
+static struct index_hash_items
+items_of(const struct store *store)
+{
+    return (struct index_hash_items){.slab = &store->analyses,
+                                     .link_offset = offsetof(struct analysis, hash_next),
+                                     .hash = hash_analysis};
+}
+
+uint32_t
+analysis_find(const struct store *store, const struct uid *root)
+{
+    uint32_t index = index_hash_first(&store->analysis_hash, uid_hash(root));
+    while (index != 0 && !uid_equal(&analysis_at(store, index)->root, root)) {
+        index = analysis_at(store, index)->hash_next;
+    }
+    return index;
+}
+
+uint32_t
+analysis_get(struct store *store, const struct uid *root, int64_t created_ms)
+{
+    uint32_t index = analysis_find(store, root);
+    if (index != 0) {
+        return index;
+    }
+    index = slab_take(&store->analyses);
+    struct analysis *analysis = analysis_at(store, index);
+    analysis->root = *root;
+    analysis->created_s = (uint32_t)(created_ms / 1000);
+    struct index_hash_items items = items_of(store);
+    index_hash_put(&store->analysis_hash, &items, index);
+    return index;
+}
+
+void
+analysis_enter(struct store *store, uint32_t index)
+{
+    analysis_at(store, index)->live_count++;
+}
+
+static void
+remember_done(struct store *store, const struct done_analysis *done)
+{
+    struct done_analysis *slot = &store->done_ring[store->done_next];
+    if (!uid_is_none(&slot->root) && map_get(store->done, &slot->root, sizeof slot->root) == slot) {
+        map_remove(store->done, &slot->root, sizeof slot->root);
+    }
+    *slot = *done;
+    map_put(store->done, &slot->root, sizeof slot->root, slot);
+    store->done_next = (store->done_next + 1) % LIMIT_FINISHED_RING;
+}
+
+void
+analysis_leave(struct store *store, uint32_t index, bool is_finished, bool is_crashed)
+{
+    struct analysis *analysis = analysis_at(store, index);
+    zkt_assert(analysis->live_count > 0);
+    analysis->live_count--;
+    analysis->finished_count += is_finished;
+    analysis->crashed_count += is_crashed;
+    if (analysis->live_count > 0) {
+        return;
+    }
+    struct done_waiting *waiting = xcalloc(1, sizeof *waiting);
+    waiting->batch = store->open_number;
+    waiting->done.root = analysis->root;
+    waiting->done.counts =
+        (struct analysis_counts){.finished_count = analysis->finished_count,
+                                 .crashed_count = analysis->crashed_count,
+                                 .started_ms = (int64_t)analysis->created_s * 1000,
+                                 .done_ms = store->now_ms};
+    list_append(&store->done_waiting, &waiting->link);
+    remember_done(store, &waiting->done);
+}
+
+void
+analysis_forget_crashed(struct store *store, uint32_t index)
+{
+    struct analysis *analysis = analysis_at(store, index);
+    analysis->crashed_count -= analysis->crashed_count > 0;
+}
+
+// An analysis without tasks and without anything live leaves memory; the ring remembers it for a
+// while.
+void
+analysis_maybe_done(struct store *store, uint32_t index)
+{
+    struct analysis *analysis = analysis_at(store, index);
+    if (analysis->live_count == 0 && analysis->first == 0) {
+        struct index_hash_items items = items_of(store);
+        index_hash_remove(&store->analysis_hash, &items, index);
+        slab_give(&store->analyses, index);
+    }
+}
+
+bool
+store_analysis_is_live(const struct store *store, const struct uid *root)
+{
+    uint32_t index = analysis_find(store, root);
+    return index != 0 && analysis_at(store, index)->live_count > 0;
+}
+
+bool
+store_analysis_done(const struct store *store, const struct uid *root, struct analysis_counts *out)
+{
+    const struct done_analysis *done = map_get(store->done, root, sizeof *root);
+    if (done != NULL) {
+        *out = done->counts;
+        return true;
+    }
+    uint32_t index = analysis_find(store, root);
+    if (index == 0 || analysis_at(store, index)->live_count > 0) {
+        return false;
+    }
+    const struct analysis *analysis = analysis_at(store, index);
+    *out = (struct analysis_counts){.finished_count = analysis->finished_count,
+                                    .crashed_count = analysis->crashed_count,
+                                    .started_ms = (int64_t)analysis->created_s * 1000,
+                                    .done_ms = -1};
+    return true;
+}

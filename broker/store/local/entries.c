@@ -1,0 +1,85 @@
+// The table of live tasks: 56 bytes each in a slab, found by sequence, for uid → sequence is
+// arithmetic.
+#include <string.h>
+
+#include "base/assert.h"
+#include "store/local/state.h"
+
+struct entry *
+entry_at(const struct store *store, uint32_t index)
+{
+    return slab_at(&store->entries, index);
+}
+
+static uint64_t
+hash_of_sequence(uint64_t sequence)
+{
+    uint64_t hash = sequence * 0x9e3779b97f4a7c15;
+    return hash ^ hash >> 29;
+}
+
+static uint64_t
+hash_entry(const void *item)
+{
+    return hash_of_sequence(((const struct entry *)item)->sequence);
+}
+
+struct index_hash_items
+entry_items(const struct store *store)
+{
+    return (struct index_hash_items){.slab = &store->entries,
+                                     .link_offset = offsetof(struct entry, hash_next),
+                                     .hash = hash_entry};
+}
+
+uint32_t
+entry_new(struct store *store, uint64_t sequence, const struct uid *root, int64_t created_ms)
+{
+    uint32_t index = slab_take(&store->entries);
+    struct entry *entry = entry_at(store, index);
+    entry->sequence = sequence;
+    entry->analysis = analysis_get(store, root, created_ms);
+    struct index_hash_items items = entry_items(store);
+    index_hash_put(&store->entry_hash, &items, index);
+    struct analysis *analysis = analysis_at(store, entry->analysis);
+    entry->analysis_next = analysis->first;
+    if (analysis->first != 0) {
+        entry_at(store, analysis->first)->analysis_prev = index;
+    }
+    analysis->first = index;
+    return index;
+}
+
+// Takes the entry out of the table and of its analysis; of its queue it must be out already.
+void
+entry_free(struct store *store, uint32_t index)
+{
+    struct entry *entry = entry_at(store, index);
+    uint32_t analysis_index = entry->analysis;
+    struct analysis *analysis = analysis_at(store, analysis_index);
+    if (entry->analysis_prev != 0) {
+        entry_at(store, entry->analysis_prev)->analysis_next = entry->analysis_next;
+    } else {
+        analysis->first = entry->analysis_next;
+    }
+    if (entry->analysis_next != 0) {
+        entry_at(store, entry->analysis_next)->analysis_prev = entry->analysis_prev;
+    }
+    if (entry->body != 0) {
+        body_unref(store, entry->body);
+    }
+    struct index_hash_items items = entry_items(store);
+    index_hash_remove(&store->entry_hash, &items, index);
+    slab_give(&store->entries, index);
+    analysis_maybe_done(store, analysis_index);
+}
+
+uint32_t
+entry_find(const struct store *store, uint64_t sequence)
+{
+    uint32_t index = index_hash_first(&store->entry_hash, hash_of_sequence(sequence));
+    while (index != 0 && entry_at(store, index)->sequence != sequence) {
+        index = entry_at(store, index)->hash_next;
+    }
+    return index;
+}

@@ -1,0 +1,212 @@
+// References to objects, counted in the commit that changes the tasks (design promise 8): an object
+// lives exactly as long as a body refers to it, or an upload hold younger than the grace. At zero
+// the same batch writes a delete intent.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "store/local/state.h"
+
+static struct object_entry *
+find(const struct store *store, const struct uid *uid)
+{
+    return map_get(store->objects, uid, sizeof *uid);
+}
+
+static struct object_entry *
+get(struct store *store, const struct uid *uid)
+{
+    struct object_entry *object = find(store, uid);
+    if (object == NULL) {
+        object = xcalloc(1, sizeof *object);
+        object->object = *uid;
+        map_put(store->objects, uid, sizeof *uid, object);
+    }
+    return object;
+}
+
+struct span
+objects_of(struct store *store, const struct task *task, struct bytes *out)
+{
+    (void)store;
+    for (size_t resource_index = 0; resource_index < task->resources_count; resource_index++) {
+        bytes_append(out, &task->resources[resource_index].uid, sizeof(struct uid));
+    }
+    return bytes_span(out);
+}
+
+static void
+end_upload(struct store *store, struct object_entry *object)
+{
+    if (!object->is_upload) {
+        return;
+    }
+    struct key key = key_uid(RECORD_UPLOAD, &object->object);
+    delete_record(store, &key);
+    object->is_upload = false;
+    list_remove(&object->upload_link);
+    store->uploads_count--;
+}
+
+// The intent is durable with this batch; the engine hears of it then, and the janitor deletes.
+static void
+begin_delete(struct store *store, struct object_entry *object)
+{
+    struct key key = key_uid(RECORD_DELETION, &object->object);
+    bytes_clear(&store->value);
+    format_number(&key, (uint64_t)store->now_ms, &store->value);
+    put_record(store, &key, &store->value);
+    object->is_deleting = true;
+    store->deletions_count++;
+    struct object_waiting *waiting = xcalloc(1, sizeof *waiting);
+    waiting->batch = store->open_number;
+    waiting->object = object->object;
+    list_append(&store->objects_waiting, &waiting->link);
+}
+
+void
+object_ref_uid(struct store *store, const struct uid *uid)
+{
+    get(store, uid)->refs_count++;
+}
+
+void
+objects_ref(struct store *store, const struct task *task)
+{
+    for (size_t resource_index = 0; resource_index < task->resources_count; resource_index++) {
+        struct object_entry *object = get(store, &task->resources[resource_index].uid);
+        object->refs_count++;
+        end_upload(store, object);
+    }
+}
+
+static void
+unref(struct store *store, const struct uid *uid)
+{
+    struct object_entry *object = find(store, uid);
+    if (object == NULL || object->refs_count == 0) {
+        return;
+    }
+    if (--object->refs_count == 0 && !object->is_upload && !object->is_deleting) {
+        begin_delete(store, object);
+    }
+}
+
+void
+objects_unref_uids(struct store *store, struct span uids)
+{
+    for (size_t at = 0; at + sizeof(struct uid) <= uids.len; at += sizeof(struct uid)) {
+        struct uid uid;
+        memcpy(&uid, uids.data + at, sizeof uid);
+        unref(store, &uid);
+    }
+}
+
+void
+objects_unref(struct store *store, struct span body)
+{
+    struct task task = {0};
+    struct arena arena;
+    arena_init(&arena);
+    if (store->options.codec->unpack(body, &arena, &task)) {
+        for (size_t resource_index = 0; resource_index < task.resources_count; resource_index++) {
+            unref(store, &task.resources[resource_index].uid);
+        }
+    }
+    arena_fini(&arena);
+}
+
+void
+store_upload(struct store *store, const struct uid *uid, const struct uid *instance, int64_t size,
+             const uint8_t sha256[32], int64_t now_ms)
+{
+    struct object_entry *object = get(store, uid);
+    store->now_ms = now_ms;
+    if (object->is_upload) {
+        list_remove(&object->upload_link);
+    } else {
+        store->uploads_count++;
+    }
+    object->is_upload = true;
+    object->upload = (struct upload_value){.instance = *instance, .size = size, .at_ms = now_ms};
+    memcpy(object->upload.sha256, sha256, sizeof object->upload.sha256);
+    list_append(&store->uploads, &object->upload_link);
+    struct key key = key_uid(RECORD_UPLOAD, uid);
+    bytes_clear(&store->value);
+    format_upload(&key, &object->upload, &store->value);
+    put_record(store, &key, &store->value);
+}
+
+void
+objects_age(struct store *store, int64_t now_ms)
+{
+    store->now_ms = now_ms;
+    struct list_link *link;
+    for (int slice = LIMIT_INTENT_SLICE; slice > 0 && (link = list_first(&store->uploads)) != NULL;
+         slice--) {
+        struct object_entry *object = container_of(link, struct object_entry, upload_link);
+        if (object->upload.at_ms + store->options.upload_grace_ms > now_ms) {
+            return;
+        }
+        end_upload(store, object);
+        if (object->refs_count == 0 && !object->is_deleting) {
+            begin_delete(store, object);
+        }
+    }
+}
+
+static bool
+parent_refers(const struct store *store, const struct hold *parent, const struct uid *uid)
+{
+    struct task task = {0};
+    struct arena arena;
+    bool found = false;
+    arena_init(&arena);
+    if (store->options.codec->unpack(parent->body, &arena, &task)) {
+        for (size_t resource_index = 0; resource_index < task.resources_count && !found;
+             resource_index++) {
+            found = uid_equal(&task.resources[resource_index].uid, uid);
+        }
+    }
+    arena_fini(&arena);
+    return found;
+}
+
+bool
+store_object_may_use(const struct store *store, const struct uid *uid, const struct uid *instance,
+                     const struct hold *parent)
+{
+    const struct object_entry *object = find(store, uid);
+    if (object == NULL || object->is_deleting) {
+        return false;
+    }
+    if (object->is_upload && uid_equal(&object->upload.instance, instance)) {
+        return true;
+    }
+    return parent != NULL && parent_refers(store, parent, uid);
+}
+
+bool
+store_object_is_referenced(const struct store *store, const struct uid *uid)
+{
+    const struct object_entry *object = find(store, uid);
+    return object != NULL && (object->refs_count > 0 || object->is_upload || object->is_deleting);
+}
+
+void
+store_object_deleted(struct store *store, const struct uid *uid)
+{
+    struct object_entry *object = find(store, uid);
+    if (object == NULL || !object->is_deleting) {
+        return;
+    }
+    struct key key = key_uid(RECORD_DELETION, uid);
+    delete_record(store, &key);
+    store->deletions_count--;
+    object->is_deleting = false;
+    if (object->refs_count == 0 && !object->is_upload) {
+        map_remove(store->objects, uid, sizeof *uid);
+        free(object);
+    }
+}

@@ -1,0 +1,458 @@
+// state.h: the index of the local store, for the files of store/local/ alone. It is memory:
+// records_* keep what must survive.
+//
+// One owner each: slabs own entries, analyses and cached bodies; maps own consumers, instances and
+// objects. Nothing here knows a clock, a file or a socket; completions of the records come in by
+// store_poll.
+#pragma once
+#include "base/arena.h"
+#include "base/heap.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "store/local/format.h"
+#include "store/local/records.h"
+#include "store/local/slab.h"
+#include "store/store.h"
+
+enum entry_place {
+    ENTRY_WAITING,  // in a queue
+    ENTRY_FETCHING, // out of the queue, its body is being read
+    ENTRY_HELD,     // in the engine's hands
+    ENTRY_SUSPECT,  // after a restart: somebody may hold it
+    ENTRY_DELAYED,  // returned, not before a time
+    ENTRY_CHILD,    // held for its transactional parent
+    ENTRY_CRASHED,
+    ENTRY_DROPPING, // its consumer was dropped; a slice will take it
+};
+enum entry_flags {
+    ENTRY_HAS_OBJECTS = 1,
+    ENTRY_IS_STARTED = 2,
+    ENTRY_IS_RELEASING = 4, // a child whose parent is Finished
+    ENTRY_WAS_RETURNED = 8, // goes into the line of returned tasks, before the queue
+    ENTRY_HAS_BLOB = 16,    // its body is shared
+};
+
+// One live task. Persistent facts first.
+struct entry {
+    uint64_t sequence;
+    uint32_t consumer;
+    uint32_t generation;
+    uint32_t changed_s; // wall, seconds
+    uint16_t attempt;
+    uint8_t priority;
+    // in memory only
+    uint8_t place;
+    uint32_t analysis; // slab index
+    uint32_t body;     // slab index of a cached body; 0: only on disk
+    uint32_t hash_next;
+    uint32_t prev, next; // in the queue, the list of crashed, the parent's children
+    uint32_t analysis_prev, analysis_next; // in the analysis
+    uint8_t flags;
+};
+
+struct analysis {
+    struct uid root;
+    uint32_t live_count;
+    uint32_t finished_count;
+    uint32_t crashed_count;
+    uint32_t created_s;
+    uint32_t first; // entry
+    uint32_t hash_next;
+};
+
+// What a task's record says of its origin; kept beside the body while that is in memory.
+struct origin {
+    struct uid parent, orig, retry_of;
+    int64_t created_ms;
+};
+
+// A body in memory: of a record that is not durable yet, or lately used. Shared by the copies of a
+// wide fan-out.
+struct body {
+    uint8_t *data;
+    struct origin origin;
+    uint32_t len;
+    uint32_t refs_count;   // entries and holds
+    uint64_t number;       // B record; 0: inline in its task
+    uint64_t pinned_batch; // not to be dropped before this batch is durable
+    uint32_t entry;        // the entry, when it is inline
+    uint32_t age_prev, age_next;
+    bool is_aged; // in the list of what may be dropped
+};
+
+struct queue {
+    uint32_t head, tail;
+    uint32_t returned_head, returned_tail; // ascending by sequence, dispatched first
+    uint64_t waiting_count;
+    uint64_t mark_wanted, mark_committing, mark_durable;
+};
+
+struct consumer_entry {
+    uint32_t number;
+    uint64_t generation;
+    struct arena arena; // of the bind
+    struct bind bind;
+    bool is_dropping, is_dirty, is_listed;
+    int64_t last_seen_ms;
+    uint32_t want;
+    uint32_t fetching_count;
+    uint64_t held_count, crashed_count, suspect_count;
+    uint64_t entries_count; // in any place
+    bool holds_are_dropped;
+    struct queue queues[PRIORITIES_COUNT];
+    struct list_link dirty_link, wanting_link, dropping_link;
+    struct list_link marked_link; // in store->marked: its marks are being made durable
+};
+
+struct instance_entry {
+    struct uid instance;
+    uint64_t last_number;
+    uint32_t consumer;
+    bool is_missing; // recorded before the restart, not heard of since
+    int64_t seen_ms;
+    struct bytes errors;
+    struct list_link dirty_link;
+};
+
+struct object_entry {
+    struct uid object;
+    uint32_t refs_count;
+    bool is_upload, is_deleting, is_told;
+    struct upload_value upload;
+    struct list_link upload_link; // by age
+};
+
+// A hold and what the store must know of it.
+struct held {
+    struct hold hold; // first
+    uint32_t entry;
+    uint32_t body;
+    struct child *child_first, *child_last;
+    uint32_t children_count;
+    size_t children_bytes;
+    int64_t started_ms;
+};
+
+// One held child: its entry, and what its record says of it.
+struct child {
+    struct child *next;
+    uint32_t entry;
+    struct uid uid, parent; // the unrouted uid; the routed parent
+    bool is_fetching;
+    uint64_t delivery;
+    struct bytes objects; // of a recovered one: the body may be on disk only
+};
+
+// What the fetcher was asked for.
+enum fetch_why {
+    FETCH_OFFER,
+    FETCH_CHILD,
+    FETCH_DROP,
+    FETCH_ROW,
+    FETCH_SKELETON,
+    FETCH_RESUME,
+    FETCH_SETTLE,
+    FETCH_RETRY,
+};
+struct fetch {
+    enum fetch_why why;
+    uint32_t entry;
+    uint64_t sequence;
+    struct page_request *page;
+    size_t row_index;
+    struct origin origin; // of the task whose shared body is being read
+    uint64_t body_number; // not 0: second step, the shared body
+    uint64_t delivery;    // of a resume; of a retry: the new sequence
+    uint64_t request;     // of a resume
+    bool is_started;
+    struct list_link ready_link;
+    enum outcome outcome; // of a settle
+    char *error;
+    size_t error_len;
+};
+// An answer to store_resume that needs no record.
+struct resumed {
+    struct list_link link;
+    uint64_t request;
+    bool is_taken;
+};
+
+// Children whose parent is Finished, released in slices.
+struct release {
+    struct list_link link;
+    uint64_t number; // of the intent
+    uint64_t delivery;
+    struct child *first, *last;
+};
+enum intent_what { INTENT_RELEASE = 1 };
+
+struct delayed {
+    struct heap_node node;
+    uint32_t entry;
+};
+
+struct finished_root {
+    struct uid root;
+    uint64_t *sequences;
+    int64_t *ended_ms;
+    size_t len, capacity;
+};
+struct finished_old {
+    struct uid root;
+    uint64_t sequence;
+    int64_t ended_ms;
+};
+
+struct done_analysis {
+    struct uid root;
+    struct analysis_counts counts;
+};
+struct done_waiting {
+    struct list_link link;
+    uint64_t batch;
+    struct done_analysis done;
+};
+struct object_waiting {
+    struct list_link link;
+    uint64_t batch;
+    struct uid object;
+};
+
+struct store {
+    struct store_options options;
+    struct records *records;
+    uint64_t id;
+    struct record_batch open, committing;
+    uint64_t open_number; // of the open batch
+    bool is_committing, has_failed;
+    uint64_t next_sequence;
+    uint64_t durable_sequence, committing_sequence;
+    uint64_t next_delivery, delivery_bound_durable, delivery_bound_committing,
+        delivery_bound_wanted;
+    uint64_t next_intent;
+    uint64_t next_body;
+    uint32_t next_consumer;
+    int64_t now_ms;
+
+    struct slab entries, analyses, bodies;
+    struct index_hash entry_hash, analysis_hash;
+    struct map *body_numbers; // B number → body index + 1, while in memory
+    struct map *blob_refs;    // B number → struct blob
+    uint64_t body_bytes;
+    uint32_t aged_head, aged_tail;
+
+    struct map *consumers;  // number → consumer_entry
+    struct map *identities; // identity → consumer_entry
+    uint32_t *numbers;      // ascending, of all consumers
+    size_t numbers_len, numbers_capacity;
+    struct list dirty_consumers, wanting, dropping, marked;
+    int64_t instances_aged_ms;
+
+    struct map *instances;
+    struct list dirty_instances;
+    struct map *objects;
+    struct list uploads;
+    struct map *holds;    // delivery → held
+    struct map *children; // sequence → child, while only its record has the body
+    struct map *orphans; // delivery → struct release: children whose parent nobody has resumed yet
+    struct list releases;
+    struct heap delayed;
+    uint32_t crashed_head, crashed_tail; // by age
+
+    struct map *fetches; // tag → fetch
+    struct list resumed, ready_fetches;
+    uint32_t *suspects; // entries in doubt since the restart, with their sequences
+    uint64_t *suspect_sequences;
+    size_t suspects_len, suspects_capacity;
+    uint64_t next_fetch;
+    struct map *finished;               // root → finished_root
+    struct finished_old *finished_ring; // by age
+    size_t finished_first, finished_len, finished_capacity;
+    struct done_analysis *done_ring;
+    size_t done_next;
+    struct map *done; // root → done_analysis
+    struct list done_waiting, objects_waiting;
+
+    uint64_t state_counts[TASK_STATES_COUNT];
+    uint64_t commits_count, commit_ns_sum, commit_ns_max, damaged_count, suspects_count,
+        intents_count, deletions_count, uploads_count;
+    struct bytes scratch, value;
+    struct arena arena;
+};
+
+struct blob {
+    uint32_t refs_count;
+    uint32_t body; // slab index; 0: only on disk
+};
+
+// ---- store.c
+struct entry *
+entry_at(const struct store *store, uint32_t index);
+struct consumer_entry *
+consumer_of(const struct store *store, uint32_t number);
+void
+put_record(struct store *store, const struct key *key, const struct bytes *value);
+void
+delete_record(struct store *store, const struct key *key);
+
+// ---- entries.c: the table of tasks
+struct index_hash_items
+entry_items(const struct store *store);
+uint32_t
+entry_new(struct store *store, uint64_t sequence, const struct uid *root, int64_t created_ms);
+void
+entry_free(struct store *store, uint32_t index);
+uint32_t
+entry_find(const struct store *store, uint64_t sequence);
+void
+entry_key(const struct store *store, const struct entry *entry, struct key *key);
+
+// ---- analysis.c: the one place that counts analyses
+uint32_t
+analysis_find(const struct store *store, const struct uid *root);
+uint32_t
+analysis_get(struct store *store, const struct uid *root, int64_t created_ms);
+struct analysis *
+analysis_at(const struct store *store, uint32_t index);
+// A task of the analysis became live, or stopped being so.
+void
+analysis_enter(struct store *store, uint32_t analysis);
+void
+analysis_leave(struct store *store, uint32_t analysis, bool is_finished, bool is_crashed);
+void
+analysis_forget_crashed(struct store *store, uint32_t analysis);
+void
+analysis_maybe_done(struct store *store, uint32_t analysis);
+
+// ---- bodies.c
+uint32_t
+body_new(struct store *store, struct span data, uint64_t number, const struct origin *origin);
+void
+body_ref(struct store *store, uint32_t body);
+void
+body_unref(struct store *store, uint32_t body);
+void
+body_may_go(struct store *store, uint32_t body, uint32_t entry);
+void
+bodies_trim(struct store *store);
+struct body *
+body_at(const struct store *store, uint32_t index);
+
+// ---- queue.c
+void
+queue_append(struct store *store, uint32_t index);
+void
+queue_return(struct store *store, uint32_t index);
+void
+queue_remove(struct store *store, uint32_t index);
+// offer_now hands an entry that is out of its queue, with its body in memory, to the engine.
+void
+offer_now(struct store *store, uint32_t index);
+void
+offer_all(struct store *store);
+void
+consumer_dirty(struct store *store, struct consumer_entry *consumer);
+void
+consumer_wanting(struct store *store, struct consumer_entry *consumer);
+
+// ---- objects.c
+void
+objects_ref(struct store *store, const struct task *task);
+void
+objects_unref(struct store *store, struct span body);
+void
+objects_unref_uids(struct store *store, struct span uids);
+void
+object_ref_uid(struct store *store, const struct uid *uid);
+struct span
+objects_of(struct store *store, const struct task *task, struct bytes *out);
+void
+objects_age(struct store *store, int64_t now_ms);
+
+// ---- settle.c
+// end_damaged makes a task whose body does not verify Crashed.
+void
+end_damaged(struct store *store, uint32_t index, const char *reason);
+// drop_entry takes a task of a dropped consumer away, whatever its place; its body must be in
+// memory if it has objects.
+void
+drop_entry(struct store *store, uint32_t index);
+void
+crashed_age(struct store *store, int64_t now_ms);
+void
+delayed_due(struct store *store, int64_t now_ms);
+void
+finished_remember(struct store *store, const struct uid *root, uint64_t sequence, int64_t ended_ms);
+void
+finished_age(struct store *store, int64_t now_ms);
+void
+make_suspect(struct store *store, uint32_t index);
+void
+crashed_append(struct store *store, uint32_t index);
+
+// ---- consumers.c
+struct consumer_entry *
+consumer_make(struct store *store, uint32_t number);
+void
+consumers_write_dirty(struct store *store);
+void
+drops_turn(struct store *store);
+bool
+bind_unpack(struct store *store, struct consumer_entry *consumer,
+            const struct consumer_value *value);
+void
+instances_write_dirty(struct store *store);
+struct instance_entry *
+instance_make(struct store *store, const struct uid *instance);
+// start_fetch reads the record of an entry.
+void
+start_fetch(struct store *store, enum fetch_why why, uint32_t index);
+// fetch_entry reads the body of fetch->entry, or goes on at the next poll when it is in memory
+// already.
+void
+fetch_entry(struct store *store, const struct fetch *fetch);
+void
+fetches_ready(struct store *store);
+void
+end_suspect(struct store *store, struct entry *entry);
+uint64_t
+child_delivery(const struct store *store, uint32_t index);
+void
+instances_age(struct store *store, int64_t now_ms);
+void
+fetch_came(struct store *store, const struct completion *completion);
+void
+resume_fetched(struct store *store, const struct fetch *fetch);
+void
+settle_fetched(struct store *store, const struct fetch *fetch);
+void
+retry_fetched(struct store *store, const struct fetch *fetch);
+
+// ---- held.c
+void
+child_adopt(struct store *store, uint64_t delivery, uint32_t index,
+            const struct task_record *record);
+void
+release_adopt(struct store *store, uint64_t number, uint64_t delivery);
+// held_fill sets the identity of a hold from its entry.
+void
+held_fill(const struct store *store, struct held *held);
+void
+held_drop_children(struct store *store, struct held *held);
+void
+held_release_children(struct store *store, struct held *held);
+void
+releases_turn(struct store *store, int64_t now_ms);
+void
+held_adopt_children(struct store *store, struct held *held);
+void
+orphans_drop(struct store *store);
+
+// ---- recover.c
+ZKT_MUST enum zkt_err
+recover(struct store *store, struct problem *problem);
+
+// ---- query.c
+void
+page_fetched(struct store *store, const struct fetch *fetch, struct span key, struct span value);
