@@ -405,8 +405,14 @@ static zkt_value_t *
 own_answer(const struct answer *answer)
 {
     struct owned_value *owned = owned_value_new();
+    struct value rows = value_list();
+    for (uint32_t row_index = 0; row_index < answer->rows.len; row_index++) {
+        struct value row = value_copy(&owned->arena, &answer->rows.items[row_index]);
+        row_open(owned, &row);
+        value_append(&owned->arena, &rows, row);
+    }
     owned->value = value_map();
-    value_put(&owned->arena, &owned->value, "rows", value_copy(&owned->arena, &answer->rows));
+    value_put(&owned->arena, &owned->value, "rows", rows);
     if (answer->next.len > 0) {
         value_put(&owned->arena, &owned->value, "next",
                   value_string(&owned->arena, answer->next.data, answer->next.len));

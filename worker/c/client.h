@@ -58,6 +58,11 @@ client_problem(struct zkt_client *client, enum zkt_err code, const char *format,
 void
 task_address(struct zkt_task *task, struct span identity);
 
+// ---- rows.c
+// row_open unpacks the payload bags of a task's row; their resources become owned's.
+void
+row_open(struct owned_value *owned, struct value *row);
+
 // ---- objects.c
 // client_upload brings every local resource of task to the object store.
 ZKT_MUST enum zkt_err

@@ -210,8 +210,8 @@ has_flag(const struct value *flags, const char *name)
     return false;
 }
 
-static struct zkt_resource *
-resource_of_document(struct zkt_task *task, const struct value *inner)
+struct zkt_resource *
+resource_from_document(const struct value *inner)
 {
     struct resource model = {.size = -1,
                              .name = text_of(inner, "name", ""),
@@ -220,28 +220,46 @@ resource_of_document(struct zkt_task *task, const struct value *inner)
     const struct value *size = value_get(inner, "size");
     const struct value *metadata = value_get(inner, "metadata");
     if (!uid_parse((const char *)uid.data, uid.len, &model.uid)) {
-        task_set_mistake(task, "a resource without a uid");
         return NULL;
     }
     if (size != NULL && size->type == VALUE_INT && size->integer >= 0) {
         model.size = size->integer;
     }
     model.has_sha256 = parse_hex(value_get(inner, "sha256"), model.sha256, sizeof model.sha256) ||
-                       parse_hex(value_get(metadata, "sha256"), model.sha256, sizeof model.sha256);
-    model.flags = has_flag(value_get(inner, "flags"), "Directory") ? RESOURCE_DIRECTORY : 0;
+                       (metadata != NULL && parse_hex(value_get(metadata, "sha256"), model.sha256,
+                                                      sizeof model.sha256));
+    const struct value *flags = value_get(inner, "flags");
+    model.flags = has_flag(flags, "Directory") ? RESOURCE_DIRECTORY : 0;
+    struct arena arena;
+    arena_init(&arena);
     if (metadata != NULL && metadata->type == VALUE_MAP) {
-        model.metadata = value_copy(&task->arena, metadata);
+        model.metadata = value_copy(&arena, metadata);
         value_remove(&model.metadata, "sha256");
     }
-    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
-        if (uid_equal(&task->resources.items[item_index]->model.uid, &model.uid)) {
-            return task->resources.items[item_index];
-        }
+    struct zkt_resource *resource = resource_new(&model); // copies
+    arena_fini(&arena);
+    return resource;
+}
+
+// One resource of the task for each uid, however often the document repeats it.
+static const struct zkt_resource *
+adopt_resource(struct zkt_task *task, const struct value *inner)
+{
+    struct zkt_resource *resource = resource_from_document(inner);
+    if (resource == NULL) {
+        task_set_mistake(task, "a resource without a uid");
+        return NULL;
     }
-    struct zkt_resource *resource = resource_new(&model);
-    resource_list_add(&task->resources, resource);
+    size_t item_index = 0;
+    while (item_index < task->resources.count &&
+           !uid_equal(&task->resources.items[item_index]->model.uid, &resource->model.uid)) {
+        item_index++;
+    }
+    if (item_index == task->resources.count) {
+        resource_list_add(&task->resources, resource);
+    }
     resource_unref(&resource);
-    return task->resources.items[task->resources.count - 1];
+    return task->resources.items[item_index];
 }
 
 // The parser bounds the depth.
@@ -255,7 +273,7 @@ find_resources(struct zkt_task *task, struct value *value)
     }
     const struct value *inner = value_get(value, RESOURCE_KEY);
     if (inner != NULL) {
-        const struct zkt_resource *resource = resource_of_document(task, inner);
+        const struct zkt_resource *resource = adopt_resource(task, inner);
         *value = resource == NULL ? value_null() : value_of_resource(resource);
     } else if (value->type == VALUE_MAP) {
         for (uint32_t item_index = 0; item_index < value->len; item_index++) {

@@ -136,6 +136,14 @@ void
 task_refuse(struct zkt_task *task, enum zkt_err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// resource_from_document makes a resource of the map that Karton writes for one; NULL: no uid in
+// it.
+struct zkt_resource *
+resource_from_document(const struct value *inner);
+// point_resources turns the indexes of value into pointers to the items of list, in place; false:
+// an index beyond it.
+bool
+point_resources(struct value *value, const struct resource_list *list);
 // task_document is Karton's document of task, in arena; it borrows from task.
 struct value
 task_document(struct arena *arena, const struct zkt_task *task);

@@ -146,6 +146,17 @@ copy_local(struct zkt_client *client, const struct zkt_resource *resource, int f
     return err;
 }
 
+static enum zkt_err
+download(struct zkt_client *client, const char *url, int fd, const struct zkt_resource *resource)
+{
+    struct progress progress = {.client = client, .name = resource->name_text};
+    struct transfer_watch watch = {on_progress, &progress};
+    struct transfer_want want = {.size = resource->model.size,
+                                 .sha256 =
+                                     resource->model.has_sha256 ? resource->model.sha256 : NULL};
+    return transfer_download(transfer_of(client), url, fd, &want, &watch, &client->problem);
+}
+
 enum zkt_err
 client_fetch(struct zkt_client *client, const struct zkt_resource *resource, int fd)
 {
@@ -160,8 +171,12 @@ client_fetch(struct zkt_client *client, const struct zkt_resource *resource, int
     if (err == ZKT_OK) {
         const char *url = usable_url(client, &request.arena, &request.answer.objects, resource);
         struct progress progress = {.client = client, .name = resource->name_text};
+        const struct transfer_want want = {
+            .size = resource->model.size,
+            .sha256 = resource->model.has_sha256 ? resource->model.sha256 : NULL,
+        };
         err = url == NULL ? client->problem.code
-                          : transfer_download(transfer_of(client), url, fd, &resource->model,
+                          : transfer_download(transfer_of(client), url, fd, &want,
                                               &(struct transfer_watch){on_progress, &progress},
                                               &client->problem);
         if (err != ZKT_OK && url != NULL) {

@@ -119,7 +119,7 @@ index_resources(struct arena *arena, const struct value *value, struct resource_
 }
 
 // Replaces indexes by pointers, in place.
-static bool
+bool
 point_resources(struct value *value, const struct resource_list *list)
 {
     bool is_fine = true;

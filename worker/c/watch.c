@@ -222,8 +222,9 @@ leave_or_join_again(struct io *io)
     }
     if (io->session.state == SESSION_OPEN) {
         session_leave(io);
-    } else {
-        io->is_over = true;
+    } else if (io->session.state != SESSION_GREETING ||
+               io->now_ms - io->level_ms > ANSWER_GRACE_MS) {
+        io->is_over = true; // else the WELCOME is awaited, to be able to say BYE
     }
 }
 
