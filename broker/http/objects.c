@@ -1,0 +1,238 @@
+// A URL names the method, the object and until when; a PUT's also the size and the hash of what may
+// be put. Nothing else is asked of the client. A body is hashed while it goes to disk and is kept
+// only when it is exactly what was announced.
+#include "http/objects.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "http/range.h"
+#include "http/reply.h"
+
+static const char *
+header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+// What the URL allows. The signature is over the target as it came.
+static enum zkt_err
+check_url(struct object_store *store, struct MHD_Connection *connection,
+          struct http_request *request, struct object_grant *grant)
+{
+    struct s3_param params[S3_PARAMS_MAX];
+    struct s3_request asked = {
+        .method = request->method, .host = header(connection, "Host"), .params = params};
+    struct problem *problem = &request->problem;
+    if (request->target == NULL) {
+        return problem_set(problem, ZKT_INVALID, "the URL is too long");
+    }
+    char *path = xstrdup(request->target);
+    char *query = strchr(path, '?');
+    char nothing[] = "";
+    if (query != NULL) {
+        *query++ = '\0';
+    }
+    enum zkt_err err;
+    if (!s3_query_parse(query != NULL ? query : nothing, params, &asked.params_count)) {
+        err = problem_set(problem, ZKT_INVALID, "the query of the URL cannot be read");
+    } else {
+        asked.path = path; // paths of objects have nothing to decode
+        err = object_dir_authorize(store, &asked, request->now_ms / 1000, grant, problem);
+    }
+    free(path);
+    return err;
+}
+
+// ---- GET, HEAD
+
+// An open object. Under one uid there is only ever one content: the uid is the tag.
+struct opened {
+    int fd;
+    int64_t size;
+    char etag[UID_TEXT_SIZE + 2];
+};
+
+static enum zkt_err
+open_object(struct object_store *store, const struct uid *uid, struct opened *file,
+            struct problem *problem)
+{
+    struct object_info info;
+    char text[UID_TEXT_SIZE];
+    enum zkt_err err = object_dir_open_file(store, uid, &file->fd, &info, problem);
+    if (err == ZKT_OK) {
+        uid_format(uid, text);
+        snprintf(file->etag, sizeof file->etag, "\"%s\"", text);
+        file->size = info.size;
+    }
+    return err;
+}
+
+// Takes file->fd. Sends len bytes from `from`.
+static enum MHD_Result
+send_file(struct MHD_Connection *connection, unsigned status, const struct opened *file,
+          int64_t from, int64_t len)
+{
+    char range[96];
+    struct MHD_Response *response =
+        MHD_create_response_from_fd_at_offset64((uint64_t)len, file->fd, (uint64_t)from);
+    if (response == NULL) {
+        close(file->fd);
+        return MHD_NO;
+    }
+    reply_add(response, "ETag", file->etag);
+    reply_add(response, "Accept-Ranges", "bytes");
+    reply_add(response, "Content-Type", "application/octet-stream");
+    reply_add(response, "Content-Disposition", "attachment");
+    if (status == MHD_HTTP_PARTIAL_CONTENT) {
+        snprintf(range, sizeof range, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, from,
+                 from + len - 1, file->size);
+        reply_add(response, "Content-Range", range);
+    }
+    return reply_send(connection, status, response);
+}
+
+static enum MHD_Result
+send_empty(struct MHD_Connection *connection, unsigned status, const struct opened *file)
+{
+    char range[48];
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    reply_add(response, "ETag", file->etag);
+    if (status == MHD_HTTP_RANGE_NOT_SATISFIABLE) {
+        snprintf(range, sizeof range, "bytes */%" PRId64, file->size);
+        reply_add(response, "Content-Range", range);
+    }
+    return reply_send(connection, status, response);
+}
+
+enum MHD_Result
+objects_read(struct object_store *store, struct MHD_Connection *connection,
+             struct http_request *request)
+{
+    struct object_grant grant;
+    struct opened file;
+    enum zkt_err err = check_url(store, connection, request, &grant);
+    if (err == ZKT_OK) {
+        err = open_object(store, &grant.uid, &file, &request->problem);
+    }
+    if (err != ZKT_OK) {
+        return reply_problem(connection, 0, &request->problem);
+    }
+    const char *known = header(connection, "If-None-Match");
+    if (known != NULL && strstr(known, file.etag) != NULL) {
+        close(file.fd);
+        return send_empty(connection, MHD_HTTP_NOT_MODIFIED, &file);
+    }
+    const char *condition = header(connection, "If-Range");
+    bool is_whole = condition != NULL && strcmp(condition, file.etag) != 0;
+    int64_t from;
+    int64_t len;
+    switch (range_parse(is_whole ? NULL : header(connection, "Range"), file.size, &from, &len)) {
+    case RANGE_PART:
+        return send_file(connection, MHD_HTTP_PARTIAL_CONTENT, &file, from, len);
+    case RANGE_NONE:
+        close(file.fd);
+        return send_empty(connection, MHD_HTTP_RANGE_NOT_SATISFIABLE, &file);
+    case RANGE_WHOLE:
+        break;
+    }
+    return send_file(connection, MHD_HTTP_OK, &file, from, len);
+}
+
+// ---- PUT
+
+static bool
+parse_length(const char *text, int64_t *length)
+{
+    char *end;
+    if (text == NULL || *text < '0' || *text > '9') {
+        return false;
+    }
+    *length = strtoll(text, &end, 10); // too much becomes the largest number: no object has it
+    return *end == '\0';
+}
+
+static enum MHD_Result
+begin_write(struct object_store *store, struct MHD_Connection *connection,
+            struct http_request *request)
+{
+    struct object_grant grant;
+    if (!parse_length(header(connection, "Content-Length"), &request->left_bytes)) {
+        problem_set(&request->problem, ZKT_INVALID, "Content-Length is missing");
+        return reply_problem(connection, MHD_HTTP_LENGTH_REQUIRED, &request->problem);
+    }
+    enum zkt_err err = check_url(store, connection, request, &grant);
+    if (err == ZKT_OK && request->left_bytes != grant.size) {
+        err = problem_set(&request->problem, ZKT_INVALID,
+                          "Content-Length is %" PRId64 ", the URL is for %" PRId64 " bytes",
+                          request->left_bytes, grant.size);
+    }
+    if (err == ZKT_OK) {
+        err = object_upload_begin(store, &grant, &request->upload, &request->problem);
+    }
+    return err == ZKT_OK ? MHD_YES : reply_problem(connection, 0, &request->problem);
+}
+
+static enum MHD_Result
+end_write(struct MHD_Connection *connection, struct http_request *request)
+{
+    if (request->upload != NULL && request->left_bytes > 0) {
+        problem_set(&request->problem, ZKT_INVALID, "the body is %" PRId64 " bytes short",
+                    request->left_bytes);
+        object_upload_abort(&request->upload);
+    }
+    if (request->upload != NULL &&
+        object_upload_finish(&request->upload, &request->problem) == ZKT_OK) {
+        return reply_text(connection, MHD_HTTP_OK, "text/plain", span_of_text(""));
+    }
+    return reply_problem(connection, 0, &request->problem);
+}
+
+// After a mistake the rest of the body is read and dropped, so that the client gets the answer.
+static void
+take_part(struct http_request *request, const char *data, size_t data_len)
+{
+    if (request->upload == NULL) {
+        return;
+    }
+    enum zkt_err err = ZKT_OK;
+    if ((int64_t)data_len > request->left_bytes) {
+        err = problem_set(&request->problem, ZKT_INVALID, "the body is longer than announced");
+    } else {
+        request->left_bytes -= (int64_t)data_len;
+        err = object_upload_write(request->upload, data, data_len, &request->problem);
+    }
+    if (err != ZKT_OK) {
+        object_upload_abort(&request->upload);
+    }
+}
+
+enum MHD_Result
+objects_write(struct object_store *store, struct MHD_Connection *connection,
+              struct http_request *request, const char *data, size_t *data_len)
+{
+    if (!request->has_begun) {
+        request->has_begun = true;
+        return begin_write(store, connection, request);
+    }
+    if (*data_len == 0) {
+        return end_write(connection, request);
+    }
+    take_part(request, data, *data_len);
+    *data_len = 0;
+    return MHD_YES;
+}
+
+void
+objects_abandon(struct http_request *request)
+{
+    object_upload_abort(&request->upload);
+}

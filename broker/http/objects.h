@@ -1,0 +1,33 @@
+// objects.h: /objects/<uid> of the directory store, for whoever has a URL that the broker signed.
+#pragma once
+#include <microhttpd.h>
+
+#include "object/object_dir.h"
+
+#define OBJECTS_PREFIX "/objects/"
+
+enum { TARGET_BYTES_MAX = 4096 };
+
+// One request, from its first line to its end.
+struct http_request {
+    const char *method;           // MHD's
+    char *target;                 // as it came: path, "?", query; NULL: too long
+    int64_t now_ms;               // wall
+    bool has_begun;               // the headers were seen
+    struct object_upload *upload; // of a PUT under way
+    int64_t left_bytes;           // of its body
+    struct problem problem;       // why it failed, perhaps while the body still comes
+};
+
+// objects_read answers GET and HEAD.
+enum MHD_Result
+objects_read(struct object_store *store, struct MHD_Connection *connection,
+             struct http_request *request);
+// objects_write is MHD's handler for a PUT: called with the headers, with each part of the body,
+// and at its end.
+enum MHD_Result
+objects_write(struct object_store *store, struct MHD_Connection *connection,
+              struct http_request *request, const char *data, size_t *data_len);
+// objects_abandon: the request ended, however it did.
+void
+objects_abandon(struct http_request *request);

@@ -1,0 +1,233 @@
+// The HTTP thread is libmicrohttpd's own. What the loop publishes is handed over through one atomic
+// pointer: the loop puts a fresh text there and frees one that was never taken; the HTTP thread
+// takes it and is then its only owner. Neither waits.
+#include "http/server.h"
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "http/listen.h"
+#include "http/objects.h"
+#include "http/reply.h"
+
+enum {
+    CONNECTIONS_MAX = 256,
+    CONNECTION_BYTES = 128 << 10, // headers and the part of a body that is being read
+    IDLE_S = 60,
+};
+
+// What /metrics and /healthz say.
+struct published {
+    char *metrics;
+    size_t metrics_len;
+    char *reason; // NULL: healthy
+};
+
+struct http_server {
+    struct MHD_Daemon *daemon;
+    struct object_store *objects; // borrowed
+    int64_t (*now_ms)(void);
+    uint16_t port;
+    _Atomic(struct published *) incoming; // put by the loop, taken by the HTTP thread
+    struct published *current;            // the HTTP thread's
+    atomic_uint_fast64_t requests_count;
+};
+
+static void
+published_destroy(struct published *published)
+{
+    if (published != NULL) {
+        free(published->metrics);
+        free(published->reason);
+        free(published);
+    }
+}
+
+void
+http_server_publish(struct http_server *server, struct span metrics, const char *reason)
+{
+    struct published *fresh = xcalloc(1, sizeof *fresh);
+    fresh->metrics = xmemdup(metrics.data, metrics.len);
+    fresh->metrics_len = metrics.len;
+    fresh->reason = reason != NULL ? xstrdup(reason) : NULL;
+    published_destroy(atomic_exchange(&server->incoming, fresh));
+}
+
+static const struct published *
+newest(struct http_server *server)
+{
+    struct published *fresh = atomic_exchange(&server->incoming, NULL);
+    if (fresh != NULL) {
+        published_destroy(server->current);
+        server->current = fresh;
+    }
+    return server->current;
+}
+
+// ---- Requests
+
+static enum MHD_Result
+answer_health(struct http_server *server, struct MHD_Connection *connection)
+{
+    const struct published *said = newest(server);
+    const char *reason = said == NULL ? "starting" : said->reason;
+    struct bytes out = {0};
+    bytes_printf(&out, "%s\n", reason != NULL ? reason : "ok");
+    unsigned status = reason != NULL ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+    enum MHD_Result result = reply_text(connection, status, "text/plain", bytes_span(&out));
+    bytes_fini(&out);
+    return result;
+}
+
+static enum MHD_Result
+answer_metrics(struct http_server *server, struct MHD_Connection *connection)
+{
+    const struct published *said = newest(server);
+    struct span text = said != NULL ? span_of(said->metrics, said->metrics_len) : span_of("", 0);
+    return reply_text(connection, MHD_HTTP_OK, "text/plain; version=0.0.4", text);
+}
+
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, unsigned status, enum zkt_err code, const char *why)
+{
+    struct problem problem;
+    problem_set(&problem, code, "%s", why);
+    return reply_problem(connection, status, &problem);
+}
+
+static enum MHD_Result
+on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method,
+           const char *version, const char *data, size_t *data_len, void **request_p)
+{
+    (void)version;
+    struct http_server *server = arg;
+    struct http_request *request = *request_p;
+    if (request == NULL) {
+        return MHD_NO;
+    }
+    request->method = method;
+    request->now_ms = server->now_ms();
+    bool is_read =
+        strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    bool is_object =
+        server->objects != NULL && strncmp(path, OBJECTS_PREFIX, strlen(OBJECTS_PREFIX)) == 0;
+    if (is_object && strcmp(method, MHD_HTTP_METHOD_PUT) == 0) {
+        return objects_write(server->objects, connection, request, data, data_len);
+    }
+    if (!is_read) {
+        return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, ZKT_INVALID,
+                      "this method does nothing here");
+    }
+    if (!request->has_begun) {
+        request->has_begun = true; // MHD asks again when the headers are read
+        return MHD_YES;
+    }
+    if (*data_len > 0) {
+        *data_len = 0; // a body nobody asked for
+        return MHD_YES;
+    }
+    if (is_object) {
+        return objects_read(server->objects, connection, request);
+    }
+    if (strcmp(path, "/healthz") == 0) {
+        return answer_health(server, connection);
+    }
+    if (strcmp(path, "/metrics") == 0) {
+        return answer_metrics(server, connection);
+    }
+    return refuse(connection, 0, ZKT_NOT_FOUND, "nothing has this path");
+}
+
+// The first line of a request, before MHD decodes it: the signature is over what was sent.
+static void *
+on_target(void *arg, const char *target, struct MHD_Connection *connection)
+{
+    (void)arg;
+    (void)connection;
+    struct http_request *request = xcalloc(1, sizeof *request);
+    if (strlen(target) < TARGET_BYTES_MAX) {
+        request->target = xstrdup(target);
+    }
+    return request;
+}
+
+static void
+on_completed(void *arg, struct MHD_Connection *connection, void **request_p,
+             enum MHD_RequestTerminationCode how)
+{
+    (void)connection;
+    (void)how;
+    struct http_server *server = arg;
+    struct http_request *request = *request_p;
+    if (request != NULL) {
+        objects_abandon(request);
+        free(request->target);
+        free(request);
+        *request_p = NULL;
+        atomic_fetch_add(&server->requests_count, 1);
+    }
+}
+
+// ---- Life
+
+enum zkt_err
+http_server_start(const struct http_options *options, struct http_server **server_p,
+                  struct problem *problem)
+{
+    int fd;
+    uint16_t port;
+    *server_p = NULL;
+    enum zkt_err err = http_listen(options->listen, &fd, &port, problem);
+    if (err != ZKT_OK) {
+        return err;
+    }
+    struct http_server *server = xcalloc(1, sizeof *server);
+    server->objects = options->objects;
+    server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
+    server->port = port;
+    server->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
+        fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
+        server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_S, MHD_OPTION_END);
+    if (server->daemon == NULL) {
+        close(fd);
+        free(server);
+        return problem_set(problem, ZKT_IO, "[http] listen %.200s: the HTTP server did not start",
+                           options->listen);
+    }
+    *server_p = server;
+    return ZKT_OK;
+}
+
+uint16_t
+http_server_port(const struct http_server *server)
+{
+    return server->port;
+}
+
+uint64_t
+http_server_requests_count(const struct http_server *server)
+{
+    return atomic_load(&server->requests_count);
+}
+
+void
+http_server_stop(struct http_server **server_p)
+{
+    struct http_server *server = *server_p;
+    if (server == NULL) {
+        return;
+    }
+    MHD_stop_daemon(server->daemon);
+    published_destroy(atomic_load(&server->incoming));
+    published_destroy(server->current);
+    free(server);
+    *server_p = NULL;
+}
