@@ -210,7 +210,9 @@ fetches_ready(struct store *store)
     while ((link = list_first(&store->ready_fetches)) != NULL) {
         struct fetch *fetch = container_of(link, struct fetch, ready_link);
         list_remove(link);
-        if (entry_find(store, fetch->sequence) == fetch->entry) {
+        if (fetch->page != NULL) {
+            page_finish(store, fetch->page);
+        } else if (entry_find(store, fetch->sequence) == fetch->entry) {
             go_on(store, fetch);
         } else if (fetch->why == FETCH_RESUME) {
             store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,

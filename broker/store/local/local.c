@@ -297,6 +297,7 @@ store_commit(struct store *store, int64_t now_ms)
     instances_write_dirty(store);
     put_number(store, "sequence", store->next_sequence);
     put_number(store, "body", store->next_body);
+    put_number(store, "consumer", store->next_consumer);
     put_number(store, "wall", (uint64_t)now_ms);
     if (store->next_delivery + DELIVERY_AHEAD > store->delivery_bound_wanted) {
         store->delivery_bound_wanted += DELIVERY_BLOCK;

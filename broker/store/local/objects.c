@@ -210,3 +210,47 @@ store_object_deleted(struct store *store, const struct uid *uid)
         free(object);
     }
 }
+
+// ---- After a restart
+
+void
+object_adopt_upload(struct store *store, const struct uid *uid, const struct upload_value *upload)
+{
+    struct object_entry *object = get(store, uid);
+    object->is_upload = true;
+    object->upload = *upload;
+    store->uploads_count++;
+    // In order of age: few are out of it, for they are read in order of their random uids once.
+    struct list_link *link = store->uploads.head.prev;
+    while (link != &store->uploads.head &&
+           container_of(link, struct object_entry, upload_link)->upload.at_ms > upload->at_ms) {
+        link = link->prev;
+    }
+    struct list_link *own = &object->upload_link;
+    own->prev = link;
+    own->next = link->next;
+    link->next->prev = own;
+    link->next = own;
+}
+
+void
+object_adopt_deletion(struct store *store, const struct uid *uid)
+{
+    struct object_entry *object = get(store, uid);
+    object->is_deleting = true;
+    store->deletions_count++;
+}
+
+void
+objects_settle_recovered(struct store *store)
+{
+    struct map_cursor cursor = {0};
+    while (map_next(store->objects, &cursor)) {
+        const struct object_entry *object = cursor.value;
+        if (object->is_deleting) {
+            struct object_waiting *waiting = xcalloc(1, sizeof *waiting);
+            waiting->object = object->object; // its intent is durable: told with the first batch
+            list_append(&store->objects_waiting, &waiting->link);
+        }
+    }
+}

@@ -368,6 +368,13 @@ object_ref_uid(struct store *store, const struct uid *uid);
 struct span
 objects_of(struct store *store, const struct task *task, struct bytes *out);
 void
+object_adopt_upload(struct store *store, const struct uid *uid, const struct upload_value *upload);
+void
+object_adopt_deletion(struct store *store, const struct uid *uid);
+// Delete intents go on; upload holds are in order of age again.
+void
+objects_settle_recovered(struct store *store);
+void
 objects_age(struct store *store, int64_t now_ms);
 
 // ---- settle.c
@@ -454,5 +461,8 @@ ZKT_MUST enum zkt_err
 recover(struct store *store, struct problem *problem);
 
 // ---- query.c
+// page_finish answers a page that needed nothing from disk.
+void
+page_finish(struct store *store, struct page_request *page);
 void
 page_fetched(struct store *store, const struct fetch *fetch, struct span key, struct span value);

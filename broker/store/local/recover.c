@@ -1,0 +1,452 @@
+// What a restart reads: the headers of all records, in key order, never the bodies. A task whose
+// header does not verify is set aside as a Q record and health turns red; a consumer or a number of
+// ours that does not verify ends the start: nothing is guessed. Tasks at or below the dispatch mark
+// of a consumer that had workers are suspect; all others wait.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "store/local/state.h"
+
+struct recovery {
+    struct store *store;
+    struct problem *problem;
+    bool has_failed;
+    bool is_new;
+    bool has_workers; // of the consumer being read
+    uint32_t consumer;
+};
+
+static void
+hex_of(struct span key, char text[2 * RECORD_KEY_MAX + 1])
+{
+    for (size_t byte_index = 0; byte_index < key.len && byte_index < RECORD_KEY_MAX; byte_index++) {
+        static const char digits[] = "0123456789abcdef";
+        text[2 * byte_index] = digits[key.data[byte_index] >> 4];
+        text[2 * byte_index + 1] = digits[key.data[byte_index] & 15];
+        text[2 * byte_index + 2] = '\0';
+    }
+}
+
+static bool
+corrupt(struct recovery *recovery, struct span key, const char *reason)
+{
+    char text[2 * RECORD_KEY_MAX + 1] = "";
+    hex_of(key, text);
+    problem_set(recovery->problem, ZKT_STORE_CORRUPT,
+                "the store's record %c %s is damaged: %s. Look with zkarton store check",
+                key.len > 0 ? key.data[0] : '?', text, reason);
+    recovery->has_failed = true;
+    return false;
+}
+
+// Keeps what cannot be read for a person to look at, out of the way.
+static bool
+set_aside(struct recovery *recovery, struct span key, struct span value, const char *reason)
+{
+    struct store *store = recovery->store;
+    char text[2 * RECORD_KEY_MAX + 1] = "";
+    hex_of(key, text);
+    log_error("RECORD-DAMAGED", "key=%s reason=\"%s\"", text, reason);
+    struct key aside = {.len = 1};
+    aside.bytes[0] = RECORD_DAMAGED;
+    size_t len = key.len < RECORD_KEY_MAX - 1 ? key.len : RECORD_KEY_MAX - 1;
+    memcpy(aside.bytes + 1, key.data, len);
+    aside.len += len;
+    record_put(&store->open, key_span(&aside), value);
+    record_delete(&store->open, key);
+    store->damaged_count++;
+    return true;
+}
+
+static bool
+visit_meta(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct store *store = recovery->store;
+    uint64_t number;
+    const char *reason;
+    if (!parse_number(key, value, &number, &reason)) {
+        return corrupt(recovery, key, reason);
+    }
+    struct span name = span_of(key.data + 1, key.len - 1);
+    recovery->is_new = false;
+    if (span_equal(name, span_of_text("version")) && number != STORE_FORMAT_VERSION) {
+        problem_set(recovery->problem, ZKT_STORE_VERSION,
+                    "the store has format %llu; this broker knows %d", (unsigned long long)number,
+                    STORE_FORMAT_VERSION);
+        recovery->has_failed = true;
+        return false;
+    }
+    if (span_equal(name, span_of_text("store"))) {
+        store->id = number;
+    } else if (span_equal(name, span_of_text("sequence"))) {
+        store->next_sequence = number;
+    } else if (span_equal(name, span_of_text("delivery"))) {
+        store->next_delivery = number;
+    } else if (span_equal(name, span_of_text("body"))) {
+        store->next_body = number;
+    } else if (span_equal(name, span_of_text("consumer"))) {
+        store->next_consumer = (uint32_t)number;
+    }
+    return true;
+}
+
+static bool
+visit_consumer(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct store *store = recovery->store;
+    uint32_t number;
+    struct consumer_value record;
+    const char *reason;
+    if (!parse_consumer(key, value, &number, &record, &reason)) {
+        return corrupt(recovery, key, reason);
+    }
+    struct consumer_entry *consumer = consumer_make(store, number);
+    if (!bind_unpack(store, consumer, &record)) {
+        return corrupt(recovery, key, "its bind cannot be read");
+    }
+    for (int level = 0; level < PRIORITIES_COUNT; level++) {
+        struct queue *queue = &consumer->queues[level];
+        queue->mark_wanted = queue->mark_committing = queue->mark_durable = record.marks[level];
+    }
+    if (consumer->is_dropping) {
+        list_append(&store->dropping, &consumer->dropping_link);
+        store->intents_count++;
+    }
+    if (number > store->next_consumer) {
+        store->next_consumer = number;
+    }
+    return true;
+}
+
+static bool
+visit_instance(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct uid uid;
+    struct instance_value record;
+    const char *reason;
+    if (!parse_instance(key, value, &uid, &record, &reason)) {
+        return corrupt(recovery, key, reason);
+    }
+    struct instance_entry *instance = instance_make(recovery->store, &uid);
+    instance->last_number = record.last_number;
+    instance->consumer = record.consumer;
+    instance->seen_ms = record.seen_ms;
+    instance->is_missing = record.consumer != 0;
+    bytes_append(&instance->errors, record.errors.data, record.errors.len);
+    return true;
+}
+
+static void
+ref_objects(struct store *store, struct span uids)
+{
+    for (size_t at = 0; at + sizeof(struct uid) <= uids.len; at += sizeof(struct uid)) {
+        struct uid uid;
+        memcpy(&uid, uids.data + at, sizeof uid);
+        object_ref_uid(store, &uid);
+    }
+}
+
+static void
+ref_blob(struct store *store, struct entry *entry, uint64_t number)
+{
+    if (number == 0) {
+        return;
+    }
+    struct blob *blob = map_get(store->blob_refs, &number, sizeof number);
+    if (blob == NULL) {
+        blob = xcalloc(1, sizeof *blob);
+        map_put(store->blob_refs, &number, sizeof number, blob);
+    }
+    blob->refs_count++;
+    entry->flags |= ENTRY_HAS_BLOB;
+}
+
+static uint32_t
+adopt(struct store *store, const struct task_record *record)
+{
+    uint32_t index = entry_new(store, record->sequence, &record->root, record->created_ms);
+    struct entry *entry = entry_at(store, index);
+    entry->consumer = record->consumer;
+    entry->generation = (uint32_t)record->generation;
+    entry->changed_s = (uint32_t)(record->changed_ms / 1000);
+    entry->attempt = (uint16_t)(record->attempt < UINT16_MAX ? record->attempt : UINT16_MAX);
+    entry->priority = (uint8_t)record->priority;
+    entry->flags = record->objects.len > 0 ? ENTRY_HAS_OBJECTS : 0;
+    ref_objects(store, record->objects);
+    ref_blob(store, entry, record->body_number);
+    if (record->sequence >= store->next_sequence) {
+        store->next_sequence = record->sequence + 1;
+    }
+    return index;
+}
+
+static void
+suspect(struct store *store, uint32_t index)
+{
+    if (store->suspects_len == store->suspects_capacity) {
+        store->suspects_capacity = store->suspects_capacity * 2 + 64;
+        store->suspects =
+            xrealloc(store->suspects, store->suspects_capacity * sizeof *store->suspects);
+        store->suspect_sequences = xrealloc(
+            store->suspect_sequences, store->suspects_capacity * sizeof *store->suspect_sequences);
+    }
+    store->suspects[store->suspects_len] = index;
+    store->suspect_sequences[store->suspects_len++] = entry_at(store, index)->sequence;
+    make_suspect(store, index);
+}
+
+static bool
+visit_task(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct store *store = recovery->store;
+    struct task_record record;
+    const char *reason = "its consumer is not there";
+    bool is_whole = parse_task(key, value, false, &record, &reason);
+    struct consumer_entry *consumer = is_whole ? consumer_of(store, record.consumer) : NULL;
+    if (consumer == NULL) {
+        return set_aside(recovery, key, value, reason);
+    }
+    uint32_t index = adopt(store, &record);
+    struct entry *entry = entry_at(store, index);
+    consumer->entries_count++;
+    analysis_enter(store, entry->analysis);
+    store->state_counts[TASK_SPAWNED]++;
+    queue_append(store, index);
+    if (recovery->consumer != consumer->number) {
+        recovery->consumer = consumer->number;
+        recovery->has_workers = store_missing_instances(store, consumer->number) > 0;
+    }
+    if (recovery->has_workers && !consumer->is_dropping &&
+        record.sequence <= consumer->queues[record.priority].mark_durable) {
+        suspect(store, index);
+    }
+    return true;
+}
+
+// Crashed tasks come by consumer; their line is by age.
+struct crashed {
+    int64_t changed_ms;
+    uint32_t index;
+};
+struct crashed_list {
+    struct recovery *recovery;
+    struct crashed *items;
+    size_t len, capacity;
+};
+
+static bool
+visit_crashed(void *arg, struct span key, struct span value)
+{
+    struct crashed_list *list = arg;
+    struct store *store = list->recovery->store;
+    struct task_record record;
+    const char *reason = "its consumer is not there";
+    bool is_whole = parse_task(key, value, false, &record, &reason);
+    struct consumer_entry *consumer = is_whole ? consumer_of(store, record.consumer) : NULL;
+    if (consumer == NULL) {
+        return set_aside(list->recovery, key, value, reason);
+    }
+    if (list->len == list->capacity) {
+        list->capacity = list->capacity * 2 + 64;
+        list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
+    }
+    uint32_t index = adopt(store, &record);
+    consumer->entries_count++;
+    analysis_at(store, entry_at(store, index)->analysis)->crashed_count++;
+    list->items[list->len++] = (struct crashed){.changed_ms = record.changed_ms, .index = index};
+    return true;
+}
+
+static int
+compare_crashed(const void *a, const void *b)
+{
+    const struct crashed *left = a;
+    const struct crashed *right = b;
+    return (left->changed_ms > right->changed_ms) - (left->changed_ms < right->changed_ms);
+}
+
+static bool
+visit_held(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct store *store = recovery->store;
+    struct task_record record;
+    const char *reason;
+    if (!parse_task(key, value, false, &record, &reason)) {
+        return set_aside(recovery, key, value, reason);
+    }
+    uint32_t index = adopt(store, &record);
+    struct entry *entry = entry_at(store, index);
+    entry->place = ENTRY_CHILD;
+    analysis_enter(store, entry->analysis);
+    store->state_counts[TASK_DECLARED]++;
+    child_adopt(store, get_u64(key.data + 1), index, &record);
+    return true;
+}
+
+static bool
+visit_finished(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct task_record record;
+    const char *reason;
+    if (!parse_task(key, value, false, &record, &reason)) {
+        return set_aside(recovery, key, value, reason);
+    }
+    finished_remember(recovery->store, &record.root, record.sequence, record.changed_ms);
+    return true;
+}
+
+static bool
+visit_body(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct store *store = recovery->store;
+    (void)value;
+    if (key.len != 9) {
+        return set_aside(recovery, key, value, "the key has another length");
+    }
+    uint64_t number = get_u64(key.data + 1);
+    if (map_get(store->blob_refs, &number, sizeof number) == NULL) {
+        record_delete(&store->open, key);
+    }
+    if (number >= store->next_body) {
+        store->next_body = number + 1;
+    }
+    return true;
+}
+
+static bool
+visit_upload(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    struct uid uid;
+    struct upload_value record;
+    const char *reason;
+    if (!parse_upload(key, value, &uid, &record, &reason)) {
+        return set_aside(recovery, key, value, reason);
+    }
+    object_adopt_upload(recovery->store, &uid, &record);
+    return true;
+}
+
+static bool
+visit_deletion(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    uint64_t at_ms;
+    const char *reason;
+    if (key.len != 17 || !parse_number(key, value, &at_ms, &reason)) {
+        return set_aside(recovery, key, value, "it does not verify");
+    }
+    struct uid uid;
+    memcpy(&uid, key.data + 1, sizeof uid);
+    object_adopt_deletion(recovery->store, &uid);
+    return true;
+}
+
+static bool
+visit_intent(void *arg, struct span key, struct span value)
+{
+    struct recovery *recovery = arg;
+    uint64_t number;
+    struct intent_value record;
+    const char *reason;
+    if (!parse_intent(key, value, &number, &record, &reason)) {
+        return corrupt(recovery, key, reason);
+    }
+    if (record.what == INTENT_RELEASE) {
+        release_adopt(recovery->store, number, record.delivery);
+    }
+    if (number >= recovery->store->next_intent) {
+        recovery->store->next_intent = number + 1;
+    }
+    return true;
+}
+
+static enum zkt_err
+scan(struct recovery *recovery, enum record_kind kind,
+     bool (*visit)(void *arg, struct span key, struct span value), void *arg)
+{
+    uint8_t prefix = (uint8_t)kind;
+    struct store *store = recovery->store;
+    if (!store->records->ops->scan(store->records, span_of(&prefix, 1), visit, arg,
+                                   recovery->problem)) {
+        return recovery->problem->code != ZKT_OK ? recovery->problem->code : ZKT_IO;
+    }
+    return recovery->has_failed ? recovery->problem->code : ZKT_OK;
+}
+
+static void
+begin_new(struct store *store)
+{
+    uint64_t id = get_u64(store->options.store_id.bytes + 8) & 0xffffffffffff;
+    store->id = id != 0 ? id : 1;
+    const struct {
+        const char *name;
+        uint64_t number;
+    } numbers[] = {{"version", STORE_FORMAT_VERSION}, {"store", store->id}};
+    for (size_t index = 0; index < 2; index++) {
+        struct key key = key_meta(numbers[index].name);
+        bytes_clear(&store->value);
+        format_number(&key, numbers[index].number, &store->value);
+        put_record(store, &key, &store->value);
+    }
+    store->next_delivery = 1;
+}
+
+static enum zkt_err
+scan_crashed(struct recovery *recovery)
+{
+    struct crashed_list list = {.recovery = recovery};
+    enum zkt_err err = scan(recovery, RECORD_CRASHED, visit_crashed, &list);
+    if (list.len > 0) {
+        qsort(list.items, list.len, sizeof *list.items, compare_crashed);
+    }
+    for (size_t index = 0; err == ZKT_OK && index < list.len; index++) {
+        crashed_append(recovery->store, list.items[index].index);
+    }
+    free(list.items);
+    return err;
+}
+
+enum zkt_err
+recover(struct store *store, struct problem *problem)
+{
+    struct problem own = {.code = ZKT_OK};
+    struct recovery recovery = {
+        .store = store, .problem = problem != NULL ? problem : &own, .is_new = true};
+    recovery.problem->code = ZKT_OK;
+    const struct {
+        enum record_kind kind;
+        bool (*visit)(void *arg, struct span key, struct span value);
+    } steps[] = {{RECORD_META, visit_meta},         {RECORD_INSTANCE, visit_instance},
+                 {RECORD_CONSUMER, visit_consumer}, {RECORD_TASK, visit_task},
+                 {RECORD_HELD, visit_held},         {RECORD_FINISHED, visit_finished},
+                 {RECORD_UPLOAD, visit_upload},     {RECORD_DELETION, visit_deletion},
+                 {RECORD_INTENT, visit_intent}};
+    enum zkt_err err = ZKT_OK;
+    for (size_t step_index = 0; err == ZKT_OK && step_index < sizeof steps / sizeof *steps;
+         step_index++) {
+        err = scan(&recovery, steps[step_index].kind, steps[step_index].visit, &recovery);
+    }
+    if (err == ZKT_OK) {
+        err = scan_crashed(&recovery);
+    }
+    if (err == ZKT_OK) {
+        err = scan(&recovery, RECORD_BODY, visit_body, &recovery);
+    }
+    if (err == ZKT_OK && recovery.is_new) {
+        begin_new(store);
+    }
+    if (err == ZKT_OK) {
+        objects_settle_recovered(store);
+    }
+    return err;
+}
