@@ -146,17 +146,6 @@ copy_local(struct zkt_client *client, const struct zkt_resource *resource, int f
     return err;
 }
 
-static enum zkt_err
-download(struct zkt_client *client, const char *url, int fd, const struct zkt_resource *resource)
-{
-    struct progress progress = {.client = client, .name = resource->name_text};
-    struct transfer_watch watch = {on_progress, &progress};
-    struct transfer_want want = {.size = resource->model.size,
-                                 .sha256 =
-                                     resource->model.has_sha256 ? resource->model.sha256 : NULL};
-    return transfer_download(transfer_of(client), url, fd, &want, &watch, &client->problem);
-}
-
 enum zkt_err
 client_fetch(struct zkt_client *client, const struct zkt_resource *resource, int fd)
 {
