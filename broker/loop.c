@@ -4,8 +4,9 @@
 // anybody waits for the broker; it is measured and shown.
 #include "loop.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,6 +44,7 @@ struct loop {
     char events_told[300]; // as WELCOME tells it: without the host when it listens on all
     char http_told[300];
     struct loop_figures figures;
+    struct bytes metrics;
     int64_t metrics_due_ms;
     int64_t stop_by_ms; // 0: not stopping
     bool has_failed;
@@ -69,6 +71,22 @@ effect_publish(void *arg, const char *topic, const struct value *body)
 {
     struct loop *loop = arg;
     log_pub_publish(loop->log_pub, topic, body);
+}
+
+static enum zkt_err
+effect_presign_put(void *arg, const struct object_item *object, struct bytes *out)
+{
+    struct loop *loop = arg;
+    struct object_info info = {.uid = object->uid, .size = object->size};
+    return object_store_presign_put(loop->objects, &info, object->sha256, clock_wall_ms() / 1000,
+                                    out);
+}
+
+static enum zkt_err
+effect_presign_get(void *arg, const struct uid *object, struct bytes *out)
+{
+    struct loop *loop = arg;
+    return object_store_presign_get(loop->objects, object, clock_wall_ms() / 1000, out);
 }
 
 static void
@@ -113,4 +131,315 @@ on_bad_frame(void *arg, struct span peer, const struct command *partial,
 {
     struct loop *loop = arg;
     engine_bad_frame(loop->engine, peer, partial, problem);
+}
+
+// ---- Life
+
+static enum zkt_err
+make_directories(const char *data_path, struct problem *problem)
+{
+    static const char *const names[] = {"", "/store", "/objects", "/keys"};
+    for (size_t name_index = 0; name_index < sizeof names / sizeof *names; name_index++) {
+        char *path = xasprintf("%s%s", data_path, names[name_index]);
+        bool is_made = mkdir(path, 0700) == 0 || errno == EEXIST;
+        if (!is_made) {
+            problem_set(problem, ZKT_IO, "[broker] data %s: %s", path, strerror(errno));
+        }
+        free(path);
+        if (!is_made) {
+            return ZKT_IO;
+        }
+    }
+    return ZKT_OK;
+}
+
+// What peers are told: an address that listens on all interfaces goes without its host, for the one
+// that was dialled.
+static void
+tell_address(const char *bound, const char *scheme, char *told, size_t size)
+{
+    const char *host = strstr(bound, "://");
+    host = host != NULL ? host + 3 : bound;
+    const char *port = strrchr(host, ':');
+    bool is_any = strncmp(host, "0.0.0.0", 7) == 0 || strncmp(host, "[::]", 4) == 0 || *host == '*';
+    snprintf(told, size, "%s://%s", scheme, is_any && port != NULL ? port : host);
+}
+
+static enum zkt_err
+open_objects(struct loop *loop, struct problem *problem)
+{
+    char *path = xasprintf("%s/objects", loop->options->data_path);
+    char *secret_path = xasprintf("%s/keys/object.secret", loop->options->data_path);
+    struct object_dir_options options = {.path = path,
+                                         .secret_path = secret_path,
+                                         .address = "",
+                                         .url_ttl_s = loop->options->url_ttl_ms / 1000};
+    enum zkt_err err = object_dir_open(&options, &loop->objects, problem);
+    free(path);
+    free(secret_path);
+    return err;
+}
+
+static enum zkt_err
+open_http(struct loop *loop, struct problem *problem)
+{
+    struct http_options options = {.listen = loop->options->http_listen, .objects = loop->objects};
+    enum zkt_err err = http_server_start(&options, &loop->http, problem);
+    if (err != ZKT_OK) {
+        return err;
+    }
+    const char *listen = loop->options->http_listen;
+    const char *port = strrchr(listen, ':');
+    size_t host_len = port != NULL ? (size_t)(port - listen) : strlen(listen);
+    snprintf(loop->http_address, sizeof loop->http_address, "http://%.*s:%u", (int)host_len, listen,
+             http_server_port(loop->http));
+    tell_address(loop->http_address, "http", loop->http_told, sizeof loop->http_told);
+    const char *public_address = loop->options->public_address;
+    object_dir_set_address(loop->objects,
+                           *public_address != '\0' ? public_address : loop->http_told);
+    return ZKT_OK;
+}
+
+static enum zkt_err
+open_engine(struct loop *loop, struct problem *problem)
+{
+    const struct broker_options *options = loop->options;
+    char *store_path = xasprintf("%s/store", options->data_path);
+    struct engine_options engine_options = {.effects = {.arg = loop,
+                                                        .send = effect_send,
+                                                        .is_wanted = effect_is_wanted,
+                                                        .publish = effect_publish,
+                                                        .presign_put = effect_presign_put,
+                                                        .presign_get = effect_presign_get,
+                                                        .delete_object = effect_delete_object,
+                                                        .random_uid = effect_random_uid,
+                                                        .fail = effect_fail,
+                                                        .forget_peer = effect_forget_peer},
+                                            .store = {.path = store_path,
+                                                      .codec = &wire_task_codec,
+                                                      .finished_ttl_ms = options->finished_ttl_ms,
+                                                      .crashed_ttl_ms = options->crashed_ttl_ms,
+                                                      .started_ttl_ms = options->started_ttl_ms,
+                                                      .tasks_max = options->tasks_max,
+                                                      .bytes_max = options->bytes_max,
+                                                      .free_min_bytes = options->free_min_bytes,
+                                                      .upload_grace_ms = options->upload_grace_ms},
+                                            .interval_ms = options->heartbeat_ms,
+                                            .expiry_ms = options->expiry_ms,
+                                            .expiry_max_ms = options->expiry_max_ms,
+                                            .resume_grace_ms = options->resume_grace_ms,
+                                            .deliveries_max = options->deliveries_max,
+                                            .events_address = span_of_text(loop->events_told),
+                                            .http_address = span_of_text(loop->http_told),
+                                            .object_kind = span_of_text(loop->objects->kind)};
+    uid_random(&engine_options.store.store_id);
+    enum zkt_err err =
+        engine_new(&engine_options, clock_monotonic_ms(), clock_wall_ms(), &loop->engine, problem);
+    free(store_path);
+    return err;
+}
+
+// The front last: nobody is let in before everything stands.
+static enum zkt_err
+open_all(struct loop *loop, struct problem *problem)
+{
+    const struct broker_options *options = loop->options;
+    enum zkt_err err = make_directories(options->data_path, problem);
+    if (err == ZKT_OK) {
+        err = log_pub_new(loop->zmq_context, options->events_listen, &loop->log_pub, problem);
+    }
+    if (err == ZKT_OK) {
+        tell_address(log_pub_address(loop->log_pub), "tcp", loop->events_told,
+                     sizeof loop->events_told);
+        err = open_objects(loop, problem);
+    }
+    if (err == ZKT_OK) {
+        err = open_http(loop, problem);
+    }
+    if (err == ZKT_OK) {
+        err = janitor_start(loop->zmq_context, loop->objects, &loop->janitor, problem);
+    }
+    if (err == ZKT_OK) {
+        err = open_engine(loop, problem);
+    }
+    if (err == ZKT_OK) {
+        struct front_handlers handlers = {
+            .arg = loop, .on_command = on_command, .on_bad_frame = on_bad_frame};
+        err = front_new(loop->zmq_context, options->listen, &handlers, &loop->front, problem);
+    }
+    if (err == ZKT_OK) {
+        struct endpoints endpoints = {.broker = front_address(loop->front),
+                                      .events = log_pub_address(loop->log_pub),
+                                      .http = loop->http_address,
+                                      .pid = getpid()};
+        err = endpoints_write(options->data_path, &endpoints, problem);
+    }
+    return err;
+}
+
+enum zkt_err
+loop_new(const struct broker_options *options, struct loop **loop_out, struct problem *problem)
+{
+    struct loop *loop = xcalloc(1, sizeof *loop);
+    loop->options = options;
+    loop->zmq_context = zmq_ctx_new();
+    zkt_assert(loop->zmq_context != NULL);
+    zmq_ctx_set(loop->zmq_context, ZMQ_MAX_SOCKETS, 1024);
+    enum zkt_err err = open_all(loop, problem);
+    if (err != ZKT_OK) {
+        loop_destroy(&loop);
+        return err;
+    }
+    log_info("BROKER-READY", "listen=%s events=%s http=%s data=%s", front_address(loop->front),
+             log_pub_address(loop->log_pub), loop->http_address, options->data_path);
+    *loop_out = loop;
+    return ZKT_OK;
+}
+
+void
+loop_destroy(struct loop **loop_p)
+{
+    struct loop *loop = *loop_p;
+    if (loop == NULL) {
+        return;
+    }
+    if (loop->front != NULL) {
+        endpoints_remove(loop->options->data_path);
+    }
+    engine_destroy(&loop->engine);
+    front_destroy(&loop->front);
+    janitor_stop(&loop->janitor);
+    http_server_stop(&loop->http);
+    log_pub_destroy(&loop->log_pub);
+    object_store_destroy(&loop->objects);
+    zmq_ctx_term(loop->zmq_context);
+    bytes_fini(&loop->metrics);
+    free(loop);
+    *loop_p = NULL;
+}
+
+// ---- Turning
+
+static void
+take_signals(struct loop *loop, int signal_fd)
+{
+    int number;
+    while ((number = signals_next(signal_fd)) != 0) {
+        if (number == SIGHUP) {
+            if (log_reopen() != 0) {
+                log_error("LOG-REOPEN-FAILED", "path=%s", loop->options->log_path);
+            }
+            log_info("LOG-REOPENED", "pid=%d", (int)getpid());
+        } else if (loop->stop_by_ms == 0) {
+            log_info("BROKER-STOPPING", "signal=%d", number);
+            loop->stop_by_ms = clock_monotonic_ms() + DRAIN_STOP_MS;
+            engine_drain(loop->engine);
+        }
+    }
+}
+
+static void
+take_deleted(struct loop *loop)
+{
+    struct uid uid;
+    while (janitor_receive(loop->janitor, &uid)) {
+        engine_object_deleted(loop->engine, &uid);
+    }
+}
+
+static void
+publish_metrics(struct loop *loop, int64_t now_ms)
+{
+    if (now_ms < loop->metrics_due_ms) {
+        return;
+    }
+    loop->metrics_due_ms = now_ms + METRICS_PERIOD_MS;
+    bytes_clear(&loop->metrics);
+    engine_metrics(loop->engine, &loop->metrics);
+    struct store_stats stats;
+    store_stats(engine_store(loop->engine), &stats);
+    loop->figures.http_requests_count = http_server_requests_count(loop->http);
+    loop->figures.janitor_waiting_count = janitor_waiting_count(loop->janitor);
+    loop->figures.published_count = log_pub_published_count(loop->log_pub);
+    loop_metrics(&loop->figures, front_counts(loop->front), &stats, &loop->metrics);
+    http_server_publish(loop->http, bytes_span(&loop->metrics), engine_unhealthy(loop->engine));
+}
+
+// Waits for anything to happen, at most timeout_ms.
+static void
+wait_for_something(struct loop *loop, int signal_fd, int64_t timeout_ms)
+{
+    bool is_full = engine_is_full(loop->engine);
+    zmq_pollitem_t items[] = {
+        {.socket = front_socket(loop->front), .events = is_full ? 0 : ZMQ_POLLIN},
+        {.socket = log_pub_socket(loop->log_pub), .events = ZMQ_POLLIN},
+        {.socket = janitor_socket(loop->janitor), .events = ZMQ_POLLIN},
+        {.socket = front_monitor(loop->front), .events = ZMQ_POLLIN},
+        {.fd = signal_fd, .events = ZMQ_POLLIN},
+        {.fd = store_fd(engine_store(loop->engine)), .events = ZMQ_POLLIN},
+    };
+    zmq_poll(items, sizeof items / sizeof *items, (long)timeout_ms);
+    if (items[1].revents != 0) {
+        log_pub_poll(loop->log_pub);
+    }
+    if (items[2].revents != 0) {
+        take_deleted(loop);
+    }
+    if (items[3].revents != 0) {
+        front_watch(loop->front);
+    }
+    if (items[4].revents != 0) {
+        take_signals(loop, signal_fd);
+    }
+}
+
+static bool
+is_over(const struct loop *loop)
+{
+    if (loop->has_failed) {
+        return true;
+    }
+    return loop->stop_by_ms != 0 &&
+           (engine_is_drained(loop->engine) || clock_monotonic_ms() >= loop->stop_by_ms);
+}
+
+int
+loop_run(struct loop *loop, int signal_fd)
+{
+    int64_t timeout_ms = 0;
+    bool drained_empty = true;
+    int busy_turns = 0;
+    while (!is_over(loop)) {
+        int64_t start_ns = clock_monotonic_ns();
+        int64_t now_ms = start_ns / 1000000;
+        int64_t due_ms =
+            engine_turn(loop->engine, now_ms, clock_wall_ms(), timeout_ms, drained_empty);
+        engine_commit(loop->engine);
+        bool outboxes_wait = front_flush(loop->front);
+        publish_metrics(loop, now_ms);
+        size_t drained_count = 0;
+        if (!engine_is_full(loop->engine)) {
+            drained_count = front_drain(loop->front, DRAIN_MESSAGES_MAX);
+            drained_empty = drained_count < DRAIN_MESSAGES_MAX;
+        } else {
+            drained_empty = false;
+        }
+        loop_figures_turn(&loop->figures, clock_monotonic_ns() - start_ns);
+        // While messages come the other sockets are only looked at now and then: polling costs as
+        // much as a turn.
+        bool is_busy = drained_count > 0 || due_ms == 0;
+        timeout_ms = is_busy ? 0 : outboxes_wait && due_ms > 5 ? 5 : due_ms;
+        if (!is_busy || ++busy_turns >= 16) {
+            busy_turns = 0;
+            wait_for_something(loop, signal_fd, timeout_ms);
+        }
+    }
+    log_info("BROKER-STOPPED", "failed=%s", loop->has_failed ? "yes" : "no");
+    return loop->has_failed ? 1 : 0;
+}
+
+const char *
+loop_address(const struct loop *loop)
+{
+    return front_address(loop->front);
 }

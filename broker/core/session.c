@@ -1,4 +1,4 @@
-// Path of a task, step 3 of 10: who, allowed? From common/wire/command.c, to handle_submit.c.
+// Path of a task, step 3 of 10: who, allowed?. From common/wire/command.c, to handle_submit.c.
 //
 // A session belongs to an instance (a process), not to a connection: a detached session keeps its
 // leases until the process says HELLO again or its expiry has passed. Silence is measured in

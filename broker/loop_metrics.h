@@ -1,0 +1,26 @@
+// loop_metrics.h: figures of the loop, the front, the store and the process, in Prometheus form.
+#pragma once
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "io/front.h"
+#include "store/store.h"
+
+enum { PAUSE_BUCKETS_COUNT = 7 };
+
+struct loop_figures {
+    uint64_t turns_count;
+    int64_t turn_ns_sum;
+    int64_t turn_ns_max; // the longest time that anybody waited for the loop
+    uint64_t turn_buckets[PAUSE_BUCKETS_COUNT];
+    uint64_t http_requests_count;
+    uint64_t janitor_waiting_count;
+    uint64_t published_count;
+};
+
+// loop_figures_turn counts one turn of so many nanoseconds.
+void
+loop_figures_turn(struct loop_figures *figures, int64_t elapsed_ns);
+void
+loop_metrics(const struct loop_figures *figures, const struct front_counts *front,
+             const struct store_stats *store, struct bytes *out);
