@@ -1,13 +1,13 @@
-// object_mem.h: an object store in memory, for tests. Its URLs are "mem:put/…" and "mem:get/…".
+// object_mem.h: an object store in memory, for tests. One thread.
 #pragma once
 #include "object/object_store.h"
 
 struct object_store *
 object_mem_new(void);
-// object_mem_put stores an object as an upload would; INVALID: size or hash differ.
-ZKT_MUST enum zkt_err
-object_mem_put(struct object_store *store, const struct object_put *put, const void *data,
-               int64_t modified_ms, struct problem *problem);
-// object_mem_fail_next lets the next calls of remove and head fail with IO.
+// object_mem_put stores a copy under uid.
 void
-object_mem_fail_next(struct object_store *store, unsigned calls_count);
+object_mem_put(struct object_store *store, const struct uid *uid, const void *data, size_t size,
+               int64_t now_ms);
+// object_mem_fail makes the next count calls that can fail answer IO.
+void
+object_mem_fail(struct object_store *store, unsigned count);

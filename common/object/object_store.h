@@ -1,9 +1,10 @@
-// object_store.h: what holds the bytes of resources must do (docs/objects.md). An object is named
-// by the uid of its resource and never changes. The store makes URLs that are good for a while and
-// allow one thing; whoever has the URL needs nothing else. Calls may block; no call comes from two
-// threads at once unless the store says that it allows it.
+// object_store.h: the seam to the bytes of resources. A store hands out presigned URLs, so that
+// bytes never pass through a session; it says what it holds and deletes what nobody refers to any
+// more.
+//
+// Threads: after its creation a store is constant; presign_* is called from the loop, the others
+// from the janitor, at the same time. Objects never change: one uid, one content.
 #pragma once
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,61 +12,56 @@
 #include "base/problem.h"
 #include "base/uid.h"
 
-struct object_put {
-    struct uid uid;
-    int64_t size; // bytes, exactly
-    uint8_t sha256[32];
-};
+struct object_store;
+
 struct object_info {
     struct uid uid;
     int64_t size;
-    int64_t modified_ms; // wall
+    int64_t modified_ms; // wall clock
 };
 
-struct object_store;
-
-struct object_ops {
-    const char *kind; // "dir", "mem"
-    enum zkt_err (*presign_put)(struct object_store *store, const struct object_put *put,
-                                int64_t now_ms, struct bytes *url, struct problem *problem);
-    enum zkt_err (*presign_get)(struct object_store *store, const struct uid *uid, int64_t now_ms,
-                                struct bytes *url, struct problem *problem);
+struct object_store_ops {
+    enum zkt_err (*presign_put)(struct object_store *store, const struct object_info *object,
+                                const uint8_t sha256[32], int64_t now_s, struct bytes *url);
+    enum zkt_err (*presign_get)(struct object_store *store, const struct uid *uid, int64_t now_s,
+                                struct bytes *url);
     enum zkt_err (*head)(struct object_store *store, const struct uid *uid,
                          struct object_info *info, struct problem *problem);
-    enum zkt_err (*remove)(struct object_store *store, const struct uid *uid,
-                           struct problem *problem);
+    enum zkt_err (*delete)(struct object_store *store, const struct uid *uids, size_t uids_count,
+                           size_t *deleted_count, struct problem *problem);
     enum zkt_err (*list)(struct object_store *store, const struct uid *after,
-                         struct object_info *rows, size_t *rows_count, struct problem *problem);
+                         struct object_info *infos, size_t infos_max, size_t *infos_count,
+                         struct problem *problem);
     void (*destroy)(struct object_store *store);
 };
 
-// First member of every implementation.
+// The first member of every implementation.
 struct object_store {
-    const struct object_ops *ops;
+    const struct object_store_ops *ops;
+    const char *kind; // as WELCOME tells it: "dir", "s3", "mem"
 };
 
-// object_presign_put appends a URL that takes one PUT of exactly these bytes; presign_get one that
-// gives them. Both are good for the store's url_ttl from now_ms (wall). They touch no disk and no
-// network.
+// A URL for one PUT of exactly these bytes (uid, size, sha256); appended to url.
 ZKT_MUST enum zkt_err
-object_presign_put(struct object_store *store, const struct object_put *put, int64_t now_ms,
-                   struct bytes *url, struct problem *problem);
+object_store_presign_put(struct object_store *store, const struct object_info *object,
+                         const uint8_t sha256[32], int64_t now_s, struct bytes *url);
+// A URL for GET and HEAD of one object, whether it exists or not; appended to url.
 ZKT_MUST enum zkt_err
-object_presign_get(struct object_store *store, const struct uid *uid, int64_t now_ms,
-                   struct bytes *url, struct problem *problem);
-// object_head answers NOT_FOUND for an object that is not there (or not whole).
+object_store_presign_get(struct object_store *store, const struct uid *uid, int64_t now_s,
+                         struct bytes *url);
+// NOT_FOUND, or IO with the reason.
 ZKT_MUST enum zkt_err
-object_head(struct object_store *store, const struct uid *uid, struct object_info *info,
-            struct problem *problem);
-// object_remove deletes; an object that is not there is deleted already (OK).
+object_store_head(struct object_store *store, const struct uid *uid, struct object_info *info,
+                  struct problem *problem);
+// Deletes in order; what does not exist counts as deleted. On failure the first *deleted_count are
+// gone for good and the rest may be tried again.
 ZKT_MUST enum zkt_err
-object_remove(struct object_store *store, const struct uid *uid, struct problem *problem);
-// object_list fills at most *rows_count rows with the objects behind `after` (NULL: from the start)
-// in the order of their uids, and sets *rows_count; 0: no more.
+object_store_delete(struct object_store *store, const struct uid *uids, size_t uids_count,
+                    size_t *deleted_count, struct problem *problem);
+// The next objects in the order of their uids, behind `after` (NULL: from the first). What exists
+// during the whole walk appears exactly once. *infos_count 0: the end.
 ZKT_MUST enum zkt_err
-object_list(struct object_store *store, const struct uid *after, struct object_info *rows,
-            size_t *rows_count, struct problem *problem);
-const char *
-object_kind(const struct object_store *store);
+object_store_list(struct object_store *store, const struct uid *after, struct object_info *infos,
+                  size_t infos_max, size_t *infos_count, struct problem *problem);
 void
 object_store_destroy(struct object_store **store_p);

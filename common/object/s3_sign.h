@@ -1,6 +1,5 @@
-// s3_sign.h: AWS signature version 4 in the query of a URL ("presigned"), made and verified. The
-// directory store's URLs are signed this way too; beside the usual parameters a PUT's URL carries
-// X-Zkt-Size and X-Zkt-Sha256, which the signature covers.
+// s3_sign.h: AWS Signature Version 4 for presigned URLs (query authentication, unsigned payload,
+// SignedHeaders=host): made, and checked.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,48 +8,42 @@
 #include "base/bytes.h"
 #include "base/problem.h"
 
+enum {
+    S3_PARAMS_MAX = 32,        // query parameters of a request
+    S3_EXPIRES_MAX_S = 604800, // a week, as AWS
+    S3_SKEW_S = 900,           // a URL may come from a clock that is so far ahead
+};
+
 struct s3_key {
-    const char *access_key;
-    const char *secret_key;
+    const char *access; // key id
+    const char *secret;
     const char *region;
 };
 struct s3_param {
-    const char *name;
+    const char *name; // decoded
     const char *value;
 };
 struct s3_request {
     const char *method;
-    const char *host; // as in the Host header that is signed
-    const char *path; // not encoded, begins with "/"
+    const char *host; // with the port unless it is the default one
+    const char *path; // decoded
     const struct s3_param *params;
     size_t params_count;
-    int64_t time_s; // wall, seconds since 1970
-    int64_t expires_s;
 };
 
-// s3_presign appends the encoded path, "?" and the query with its signature.
+// s3_presign appends PATH?QUERY with the signature. params are the request's own parameters; they
+// are signed too. params_count + 6 <= S3_PARAMS_MAX.
 void
-s3_presign(const struct s3_key *key, const struct s3_request *request, struct bytes *target);
-
-enum {
-    S3_PARAMS_MAX = 16,
-    S3_TARGET_BYTES_MAX = 4096,
-    S3_CLOCK_SKEW_S = 300,
-    S3_EXPIRES_MAX_S = 7 * 86400
-};
-
-// What a verified URL allows.
-struct s3_grant {
-    char path[S3_TARGET_BYTES_MAX]; // decoded
-    bool has_size;                  // X-Zkt-Size
-    int64_t size;
-    bool has_sha256; // X-Zkt-Sha256
-    uint8_t sha256[32];
-};
-
-// s3_verify checks method and target (encoded path, "?", query) against the key: DENIED with the
-// reason when it is not signed by it, is altered, expired or from the future, INVALID when it
-// cannot be read. Takes the same time wherever a signature differs.
+s3_presign(const struct s3_key *key, const struct s3_request *request, int64_t now_s,
+           int64_t expires_s, struct bytes *url);
+// s3_verify checks a request with all its parameters. DENIED with the reason for people: no
+// signature, not our key, expired, wrong. Compares in constant time.
 ZKT_MUST enum zkt_err
-s3_verify(const struct s3_key *key, const char *method, const char *host, const char *target,
-          int64_t now_s, struct s3_grant *grant, struct problem *problem);
+s3_verify(const struct s3_key *key, const struct s3_request *request, int64_t now_s,
+          struct problem *problem);
+// s3_param_value answers the value of the parameter, or NULL.
+const char *
+s3_param_value(const struct s3_request *request, const char *name);
+// s3_query_parse splits a raw query in place. False: too many parameters, a bad escape, or NUL.
+bool
+s3_query_parse(char *query, struct s3_param params[S3_PARAMS_MAX], size_t *params_count);

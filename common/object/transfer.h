@@ -1,34 +1,42 @@
-// transfer.h: moves the bytes of objects over HTTP, streaming, with the URLs that the broker gives.
-// A transfer keeps its connections for the next one. Not thread-safe: one per thread.
+// transfer.h: moves the bytes of an object between a file and a presigned URL, streaming, with
+// retries while the object store is away. One handle keeps its connections; one thread at a time.
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/problem.h"
-#include "model/task.h"
 
 struct transfer;
+
+// Told while bytes move; false stops with CANCELLED. total_bytes -1: unknown.
+struct transfer_watch {
+    bool (*on_progress)(void *arg, int64_t done_bytes, int64_t total_bytes);
+    void *arg;
+};
+// What the bytes of a download have to be.
+struct transfer_want {
+    int64_t size;          // -1: unknown
+    const uint8_t *sha256; // 32 bytes; NULL: unknown
+};
 
 struct transfer *
 transfer_new(void);
 void
 transfer_destroy(struct transfer **transfer_p);
-
-// Told now and then; false stops the transfer with CANCELLED. callback may be NULL.
-struct transfer_watch {
-    bool (*callback)(void *arg, int64_t done_bytes, int64_t total_bytes);
-    void *arg;
-};
-
-// transfer_upload sends size bytes of fd from offset 0. UNREACHABLE, TIMEOUT (no byte for a while):
-// again later; DENIED: the URL is no longer good; INVALID: the bytes are not what was announced.
+// transfer_patience: how long a call goes on trying while nothing moves; 30 s unless told.
+void
+transfer_patience(struct transfer *transfer, int64_t patience_ms);
+// transfer_upload sends size bytes of fd from its beginning; fd must be seekable, its position is
+// kept. watch may be NULL. UNREACHABLE, DENIED (URL refused), INVALID (the store refused the
+// bytes), IO, CANCELLED.
 ZKT_MUST enum zkt_err
 transfer_upload(struct transfer *transfer, const char *url, int fd, int64_t size,
                 const struct transfer_watch *watch, struct problem *problem);
-// transfer_download writes the object behind the end of what fd already holds (a cut download goes
-// on where it stopped) and checks size and SHA-256 of the whole where the resource has them:
-// INVALID "hash differs". NOT_FOUND: the object is not there.
+// transfer_download writes the object at the position of fd, which may be a pipe, and checks it.
+// OBJECT_UNKNOWN: the store does not have it; IO: also a wrong size or hash (what was written is
+// then not to be used).
 ZKT_MUST enum zkt_err
 transfer_download(struct transfer *transfer, const char *url, int fd,
-                  const struct resource *resource, const struct transfer_watch *watch,
+                  const struct transfer_want *want, const struct transfer_watch *watch,
                   struct problem *problem);

@@ -1,0 +1,466 @@
+// The directory store. What it guarantees: a file under a uid has exactly the size and the hash
+// that its URL was signed for, and is on disk before its upload is answered. What it does not: that
+// a file is not damaged later; downloads are checked by their readers. It would break if two
+// brokers shared the directory (the lock of the data directory forbids it) or if a uid were ever
+// used for two contents.
+#include "object/object_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "object/object_dir_internal.h"
+
+enum { SECRET_BYTES = 32, PATH_PREFIX_LEN = 9, INFOS_STEP = 1024 };
+
+static const char PATH_PREFIX[] = "/objects/";
+// Stands for the host in signatures of URLs whose host is only known to the client.
+static const char ANY_HOST[] = "zkarton";
+_Static_assert(sizeof(PATH_PREFIX) - 1 == PATH_PREFIX_LEN, "the length of the prefix");
+
+static enum zkt_err
+io_problem(struct problem *problem, const char *path)
+{
+    return problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+}
+
+char *
+object_dir_path(const struct object_dir *dir, const struct uid *uid)
+{
+    char text[UID_TEXT_SIZE];
+    uid_format(uid, text);
+    return xasprintf("%s/%.2s/%s", dir->path, text, text);
+}
+
+// ---- Opening
+
+enum zkt_err
+object_dir_sync(const char *path, struct problem *problem)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum zkt_err err = ZKT_OK;
+    if (fd == -1 || fsync(fd) == -1) {
+        err = io_problem(problem, path);
+    }
+    if (fd != -1) {
+        close(fd);
+    }
+    return err;
+}
+
+static enum zkt_err
+make_folder(const char *path, mode_t mode, struct problem *problem)
+{
+    return mkdir(path, mode) == -1 && errno != EEXIST ? io_problem(problem, path) : ZKT_OK;
+}
+
+static enum zkt_err
+make_folders(const struct object_dir *dir, struct problem *problem)
+{
+    enum zkt_err err = make_folder(dir->path, 0700, problem);
+    for (unsigned shard = 0; err == ZKT_OK && shard < OBJECT_SHARDS; shard++) {
+        char *path = xasprintf("%s/%02x", dir->path, shard);
+        err = make_folder(path, 0700, problem);
+        free(path);
+    }
+    if (err == ZKT_OK) {
+        err = make_folder(dir->temp_path, 0700, problem);
+    }
+    return err == ZKT_OK ? object_dir_sync(dir->path, problem) : err;
+}
+
+// Uploads that a dead broker left behind.
+static enum zkt_err
+empty_temp(const struct object_dir *dir, struct problem *problem)
+{
+    DIR *folder = opendir(dir->temp_path);
+    if (folder == NULL) {
+        return io_problem(problem, dir->temp_path);
+    }
+    enum zkt_err err = ZKT_OK;
+    struct dirent *entry;
+    while (err == ZKT_OK && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] != '.' && unlinkat(dirfd(folder), entry->d_name, 0) == -1 &&
+            errno != ENOENT) {
+            err = io_problem(problem, dir->temp_path);
+        }
+    }
+    closedir(folder);
+    return err;
+}
+
+static enum zkt_err
+make_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *problem)
+{
+    uint8_t secret[SECRET_BYTES];
+    if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret)) {
+        return io_problem(problem, "getrandom");
+    }
+    for (size_t i = 0; i < sizeof(secret); i++) {
+        snprintf(hex + 2 * i, 3, "%02x", secret[i]);
+    }
+    char *aside = xasprintf("%s.new", path);
+    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    enum zkt_err err = ZKT_OK;
+    if (fd == -1 || fchmod(fd, 0600) == -1 || write(fd, hex, strlen(hex)) != (ssize_t)strlen(hex) ||
+        fsync(fd) == -1 || rename(aside, path) == -1) {
+        err = io_problem(problem, aside);
+    }
+    if (fd != -1) {
+        close(fd);
+    }
+    free(aside);
+    return err;
+}
+
+static enum zkt_err
+read_secret(int fd, const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *problem)
+{
+    struct stat status;
+    ssize_t len = read(fd, hex, OBJECT_SECRET_SIZE - 1);
+    if (len == -1 || fstat(fd, &status) == -1) {
+        return io_problem(problem, path);
+    }
+    hex[len] = '\0';
+    if (len != OBJECT_SECRET_SIZE - 1 ||
+        strspn(hex, "0123456789abcdef") != OBJECT_SECRET_SIZE - 1) {
+        return problem_set(problem, ZKT_IO, "%s: not a secret of %d hex digits", path,
+                           OBJECT_SECRET_SIZE - 1);
+    }
+    if ((status.st_mode & 077) != 0) {
+        return problem_set(problem, ZKT_INSECURE, "%s: others can read it. Write chmod 600 %s",
+                           path, path);
+    }
+    return ZKT_OK;
+}
+
+static enum zkt_err
+load_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *problem)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash != NULL && slash != path ? xmemdup(path, (size_t)(slash - path)) : NULL;
+    enum zkt_err err = folder != NULL ? make_folder(folder, 0700, problem) : ZKT_OK;
+    int fd = err == ZKT_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd != -1) {
+        err = read_secret(fd, path, hex, problem);
+        close(fd);
+    } else if (err == ZKT_OK && errno == ENOENT) {
+        err = make_secret(path, hex, problem);
+        if (err == ZKT_OK && folder != NULL) {
+            err = object_dir_sync(folder, problem);
+        }
+    } else if (err == ZKT_OK) {
+        err = io_problem(problem, path);
+    }
+    free(folder);
+    return err;
+}
+
+// ---- URLs
+
+void
+object_dir_set_address(struct object_store *store, const char *address)
+{
+    struct object_dir *dir = object_dir_of(store);
+    free(dir->address);
+    dir->address = xstrdup(address);
+    const char *host = strstr(address, "://");
+    host = host != NULL ? host + 3 : address;
+    bool has_host = host[0] != '\0' && host[0] != ':' && strchr(host, '/') == NULL;
+    free(dir->host);
+    dir->host = xstrdup(has_host ? host : ANY_HOST);
+}
+
+static void
+presign(const struct object_dir *dir, const char *method, const struct uid *uid,
+        const struct s3_param *params, size_t params_count, int64_t now_s, struct bytes *url)
+{
+    char path[PATH_PREFIX_LEN + UID_TEXT_SIZE];
+    char text[UID_TEXT_SIZE];
+    uid_format(uid, text);
+    snprintf(path, sizeof(path), "%s%s", PATH_PREFIX, text);
+    const struct s3_request request = {
+        .method = method,
+        .host = dir->host,
+        .path = path,
+        .params = params,
+        .params_count = params_count,
+    };
+    bytes_append_text(url, dir->address);
+    s3_presign(&dir->key, &request, now_s, dir->url_ttl_s, url);
+}
+
+static enum zkt_err
+dir_presign_put(struct object_store *store, const struct object_info *object,
+                const uint8_t sha256[32], int64_t now_s, struct bytes *url)
+{
+    char size[24];
+    char hex[65];
+    snprintf(size, sizeof(size), "%" PRId64, object->size);
+    for (size_t i = 0; i < 32; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
+    }
+    const struct s3_param params[] = {{"x-zkt-sha256", hex}, {"x-zkt-size", size}};
+    presign(object_dir_of(store), "PUT", &object->uid, params, 2, now_s, url);
+    return ZKT_OK;
+}
+
+// A URL for GET is good for HEAD too: object_dir_authorize takes both as GET.
+static enum zkt_err
+dir_presign_get(struct object_store *store, const struct uid *uid, int64_t now_s, struct bytes *url)
+{
+    presign(object_dir_of(store), "GET", uid, NULL, 0, now_s, url);
+    return ZKT_OK;
+}
+
+static bool
+parse_size(const char *text, int64_t *size)
+{
+    if (text == NULL || text[0] == '\0' || strlen(text) > 18 ||
+        strspn(text, "0123456789") != strlen(text)) {
+        return false;
+    }
+    *size = strtoll(text, NULL, 10);
+    return true;
+}
+
+static bool
+parse_sha256(const char *text, uint8_t sha256[32])
+{
+    if (text == NULL || strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64) {
+        return false;
+    }
+    for (size_t i = 0; i < 32; i++) {
+        unsigned byte = 0;
+        for (size_t n = 0; n < 2; n++) {
+            char digit = text[2 * i + n];
+            byte = byte * 16 + (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+        }
+        sha256[i] = (uint8_t)byte;
+    }
+    return true;
+}
+
+enum zkt_err
+object_dir_authorize(struct object_store *store, const struct s3_request *request, int64_t now_s,
+                     struct object_grant *grant, struct problem *problem)
+{
+    const struct object_dir *dir = object_dir_of(store);
+    struct s3_request signed_request = *request;
+    *grant = (struct object_grant){.is_put = strcmp(request->method, "PUT") == 0};
+    const char *uid_text = request->path + PATH_PREFIX_LEN;
+    if (strncmp(request->path, PATH_PREFIX, PATH_PREFIX_LEN) != 0 ||
+        strlen(uid_text) != UID_TEXT_SIZE - 1 ||
+        !uid_parse(uid_text, UID_TEXT_SIZE - 1, &grant->uid)) {
+        return problem_set(problem, ZKT_NOT_FOUND, "no object has this path");
+    }
+    if (strcmp(request->method, "HEAD") == 0) {
+        signed_request.method = "GET";
+    }
+    // Our own URLs are signed for our host or for any; a client of S3 signs what it dialled.
+    signed_request.host = dir->host;
+    enum zkt_err err = s3_verify(&dir->key, &signed_request, now_s, problem);
+    if (err != ZKT_OK && request->host != NULL && strcmp(request->host, dir->host) != 0) {
+        signed_request.host = request->host;
+        err = s3_verify(&dir->key, &signed_request, now_s, problem);
+    }
+    if (err != ZKT_OK || !grant->is_put) {
+        return err;
+    }
+    if (!parse_size(s3_param_value(request, "x-zkt-size"), &grant->size) ||
+        !parse_sha256(s3_param_value(request, "x-zkt-sha256"), grant->sha256)) {
+        return problem_set(problem, ZKT_INVALID,
+                           "x-zkt-size and x-zkt-sha256 say what the object is");
+    }
+    return ZKT_OK;
+}
+
+// ---- Objects
+
+enum zkt_err
+object_dir_open_file(struct object_store *store, const struct uid *uid, int *fd,
+                     struct object_info *info, struct problem *problem)
+{
+    struct stat status;
+    char *path = object_dir_path(object_dir_of(store), uid);
+    enum zkt_err err = ZKT_OK;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (*fd == -1 && errno == ENOENT) {
+        char text[UID_TEXT_SIZE];
+        uid_format(uid, text);
+        err = problem_set(problem, ZKT_NOT_FOUND, "no object %s", text);
+    } else if (*fd == -1 || fstat(*fd, &status) == -1) {
+        err = io_problem(problem, path);
+    } else if (!S_ISREG(status.st_mode)) {
+        err = problem_set(problem, ZKT_IO, "%s: no file", path);
+    } else {
+        *info = (struct object_info){
+            .uid = *uid,
+            .size = status.st_size,
+            .modified_ms = status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000,
+        };
+    }
+    if (err != ZKT_OK && *fd != -1) {
+        close(*fd);
+        *fd = -1;
+    }
+    free(path);
+    return err;
+}
+
+static enum zkt_err
+dir_head(struct object_store *store, const struct uid *uid, struct object_info *info,
+         struct problem *problem)
+{
+    int fd = -1;
+    enum zkt_err err = object_dir_open_file(store, uid, &fd, info, problem);
+    if (fd != -1) {
+        close(fd);
+    }
+    return err;
+}
+
+// A delete that is lost with the power comes back by its intent, so there is nothing to sync.
+static enum zkt_err
+dir_delete(struct object_store *store, const struct uid *uids, size_t uids_count,
+           size_t *deleted_count, struct problem *problem)
+{
+    enum zkt_err err = ZKT_OK;
+    for (size_t i = 0; err == ZKT_OK && i < uids_count; i++) {
+        char *path = object_dir_path(object_dir_of(store), &uids[i]);
+        if (unlink(path) == -1 && errno != ENOENT) {
+            err = io_problem(problem, path);
+        } else {
+            (*deleted_count)++;
+        }
+        free(path);
+    }
+    return err;
+}
+
+struct uid_list {
+    struct uid *uids;
+    size_t uids_count;
+    size_t capacity;
+};
+
+static int
+by_uid(const void *a, const void *b)
+{
+    return uid_compare(a, b);
+}
+
+static enum zkt_err
+read_shard(const struct object_dir *dir, unsigned shard, const struct uid *after,
+           struct uid_list *list, struct problem *problem)
+{
+    char *path = xasprintf("%s/%02x", dir->path, shard);
+    DIR *folder = opendir(path);
+    enum zkt_err err = folder == NULL ? io_problem(problem, path) : ZKT_OK;
+    struct dirent *entry;
+    list->uids_count = 0;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        struct uid uid;
+        if (!uid_parse(entry->d_name, strlen(entry->d_name), &uid) || uid.bytes[0] != shard ||
+            (after != NULL && uid_compare(&uid, after) <= 0)) {
+            continue;
+        }
+        if (list->uids_count == list->capacity) {
+            list->capacity += INFOS_STEP;
+            list->uids = xrealloc(list->uids, list->capacity * sizeof(*list->uids));
+        }
+        list->uids[list->uids_count++] = uid;
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    free(path);
+    if (list->uids_count > 0) {
+        qsort(list->uids, list->uids_count, sizeof(*list->uids), by_uid);
+    }
+    return err;
+}
+
+static enum zkt_err
+dir_list(struct object_store *store, const struct uid *after, struct object_info *infos,
+         size_t infos_max, size_t *infos_count, struct problem *problem)
+{
+    struct uid_list list = {0};
+    enum zkt_err err = ZKT_OK;
+    unsigned shard = after != NULL ? after->bytes[0] : 0;
+    for (; err == ZKT_OK && shard < OBJECT_SHARDS && *infos_count < infos_max; shard++) {
+        err = read_shard(object_dir_of(store), shard, after, &list, problem);
+        for (size_t i = 0; err == ZKT_OK && i < list.uids_count && *infos_count < infos_max; i++) {
+            err = dir_head(store, &list.uids[i], &infos[*infos_count], problem);
+            if (err == ZKT_OK) {
+                (*infos_count)++;
+            } else if (err == ZKT_NOT_FOUND) {
+                err = ZKT_OK; // deleted meanwhile
+            }
+        }
+    }
+    free(list.uids);
+    return err;
+}
+
+static void
+dir_destroy(struct object_store *store)
+{
+    struct object_dir *dir = object_dir_of(store);
+    free(dir->path);
+    free(dir->temp_path);
+    free(dir->address);
+    free(dir->host);
+    free(dir);
+}
+
+static const struct object_store_ops dir_ops = {
+    .presign_put = dir_presign_put,
+    .presign_get = dir_presign_get,
+    .head = dir_head,
+    .delete = dir_delete,
+    .list = dir_list,
+    .destroy = dir_destroy,
+};
+
+struct object_dir *
+object_dir_of(struct object_store *store)
+{
+    zkt_assert(store->ops == &dir_ops);
+    return (struct object_dir *)store;
+}
+
+enum zkt_err
+object_dir_open(const struct object_dir_options *options, struct object_store **store,
+                struct problem *problem)
+{
+    zkt_assert(options->url_ttl_s > 0);
+    struct object_dir *dir = xcalloc(1, sizeof(*dir));
+    dir->store = (struct object_store){.ops = &dir_ops, .kind = "dir"};
+    dir->path = xstrdup(options->path);
+    dir->temp_path = xasprintf("%s/tmp", options->path);
+    dir->url_ttl_s = options->url_ttl_s < S3_EXPIRES_MAX_S ? options->url_ttl_s : S3_EXPIRES_MAX_S;
+    dir->key = (struct s3_key){.access = "zkarton", .secret = dir->secret, .region = "local"};
+    object_dir_set_address(&dir->store, options->address != NULL ? options->address : "");
+    enum zkt_err err = make_folders(dir, problem);
+    if (err == ZKT_OK) {
+        err = empty_temp(dir, problem);
+    }
+    if (err == ZKT_OK) {
+        err = load_secret(options->secret_path, dir->secret, problem);
+    }
+    *store = &dir->store;
+    if (err != ZKT_OK) {
+        object_store_destroy(store);
+    }
+    return err;
+}
