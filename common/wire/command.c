@@ -5,39 +5,14 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
-#include "wire/command_shapes.h"
 #include "wire/msgpack_value.h"
+#include "wire/protocol_table.h"
 #include "wire/task_body.h"
-
-static const char *const names[VERBS_END] = {
-    [VERB_HELLO] = "HELLO",
-    [VERB_WELCOME] = "WELCOME",
-    [VERB_HEARTBEAT] = "HEARTBEAT",
-    [VERB_SUBMIT] = "SUBMIT",
-    [VERB_SUBMITTED] = "SUBMITTED",
-    [VERB_CREDIT] = "CREDIT",
-    [VERB_DELIVER] = "DELIVER",
-    [VERB_REPORT] = "REPORT",
-    [VERB_REPORTED] = "REPORTED",
-    [VERB_REVOKE] = "REVOKE",
-    [VERB_LOG] = "LOG",
-    [VERB_UPLOAD] = "UPLOAD",
-    [VERB_DOWNLOAD] = "DOWNLOAD",
-    [VERB_URLS] = "URLS",
-    [VERB_WAIT] = "WAIT",
-    [VERB_DONE] = "DONE",
-    [VERB_QUERY] = "QUERY",
-    [VERB_ANSWER] = "ANSWER",
-    [VERB_CONTROL] = "CONTROL",
-    [VERB_RETIRE] = "RETIRE",
-    [VERB_BYE] = "BYE",
-    [VERB_ERROR] = "ERROR",
-};
 
 const char *
 verb_name(uint32_t verb)
 {
-    return verb < VERBS_END ? names[verb] : NULL;
+    return verb < VERBS_END ? verb_table[verb].name : NULL;
 }
 
 // ---- Decoding
@@ -238,11 +213,9 @@ read_body(struct decoder *decoder, struct command *out)
     if (err != ZKT_OK) {
         return err;
     }
-    size_t offset;
-    const struct shape *shape = command_shape(out->verb, &offset);
-    zkt_assert(shape != NULL);
-    memset((char *)out + offset, 0, shape->size);
-    err = shape_read(decoder, shape, (char *)out + offset);
+    const struct verb_row *row = &verb_table[out->verb];
+    memset((char *)out + row->offset, 0, row->shape->size);
+    err = shape_read(decoder, row->shape, (char *)out + row->offset);
     if (err == ZKT_OK && out->verb == VERB_SUBMIT) {
         err = check_submit(&out->submit, decoder->problem);
     }
@@ -340,16 +313,16 @@ command_encode(const struct command *command, struct bytes *out)
     msgpack_pack_array(&packer, 3);
     msgpack_pack_uint32(&packer, command->verb);
     msgpack_pack_uint64(&packer, command->id);
-    size_t offset;
-    const struct shape *shape = command_shape(command->verb, &offset);
+    zkt_assert(command->verb < VERBS_END);
+    const struct verb_row *row = &verb_table[command->verb];
     if (command->verb == VERB_DELIVER) {
         write_deliver(&packer, &command->deliver);
     } else if (command->verb == VERB_QUERY || command->verb == VERB_CONTROL) {
         write_request(&packer, &command->request);
     } else if (command->verb == VERB_ERROR) {
-        write_error(&packer, shape, &command->error);
+        write_error(&packer, row->shape, &command->error);
     } else {
-        zkt_assert(shape != NULL);
-        shape_write(&packer, shape, (const char *)command + offset);
+        zkt_assert(row->shape != NULL);
+        shape_write(&packer, row->shape, (const char *)command + row->offset);
     }
 }

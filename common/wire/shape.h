@@ -80,7 +80,3 @@ uint32_t
 shape_fields_count(const struct shape *shape, const void *from);
 void
 shape_write_fields(msgpack_packer *packer, const struct shape *shape, const void *from);
-
-extern const struct shape task_shape;     // struct task with all fields
-extern const struct shape task_ids_shape; // uid, root, parent, orig, prio only
-extern const struct shape body_shape;     // hp, payload, pp, resources only

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/limits.h"
 #include "wire/msgpack_value.h"
+#include "wire/protocol_table.h"
 #include "wire/shape.h"
 
 enum { BODY_VERSION = 1, HEAD_BYTES = 8 };
