@@ -1,0 +1,287 @@
+// Transfers against a scripted server: success, refusals, lost connections, resuming.
+#include "unit/testing.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+
+#include "base/memory.h"
+#include "object/transfer.h"
+
+enum { STEPS_MAX = 4, REQUEST_BYTES_MAX = 4096 };
+
+// One connection for each step: reads a request, answers with the text, hangs up.
+struct server {
+    const char *answers[STEPS_MAX];
+    size_t steps_count;
+    int listener;
+    pthread_t thread;
+    char requests[STEPS_MAX][REQUEST_BYTES_MAX];
+    char url[64];
+};
+
+static void
+read_request(int fd, char *request)
+{
+    size_t len = 0;
+    size_t wanted = SIZE_MAX;
+    while (len < wanted && len < REQUEST_BYTES_MAX - 1) {
+        ssize_t got = read(fd, request + len, REQUEST_BYTES_MAX - 1 - len);
+        if (got <= 0) {
+            break;
+        }
+        len += (size_t)got;
+        request[len] = '\0';
+        const char *end = strstr(request, "\r\n\r\n");
+        if (end != NULL && wanted == SIZE_MAX) {
+            const char *length = strstr(request, "Content-Length: ");
+            wanted =
+                (size_t)(end - request) + 4 + (length != NULL ? strtoul(length + 16, NULL, 10) : 0);
+        }
+    }
+}
+
+static void *
+serve(void *arg)
+{
+    struct server *server = arg;
+    for (size_t i = 0; i < server->steps_count; i++) {
+        int fd = accept(server->listener, NULL, NULL);
+        read_request(fd, server->requests[i]);
+        const char *answer = server->answers[i];
+        ssize_t written = write(fd, answer, strlen(answer));
+        (void)written;
+        shutdown(fd, SHUT_WR);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void
+server_start(struct server *server)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    socklen_t address_len = sizeof(address);
+    server->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(server->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(server->listener, 8), 0);
+    assert_int_equal(getsockname(server->listener, (struct sockaddr *)&address, &address_len), 0);
+    snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%d/objects/x",
+             ntohs(address.sin_port));
+    while (server->answers[server->steps_count] != NULL) {
+        server->steps_count++;
+    }
+    assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
+}
+
+static void
+server_stop(struct server *server)
+{
+    pthread_join(server->thread, NULL);
+    close(server->listener);
+}
+
+static FILE *
+file_with(const char *content)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fputs(content, file);
+    fflush(file);
+    return file;
+}
+
+static void
+check_content(FILE *file, const char *want)
+{
+    char content[64] = "";
+    assert_int_equal(pread(fileno(file), content, sizeof(content) - 1, 0), strlen(want));
+    assert_string_equal(content, want);
+}
+
+static bool
+count_calls(void *arg, int64_t done_bytes, int64_t total_bytes)
+{
+    int64_t *last = arg;
+    *last = done_bytes;
+    return total_bytes != 999; // 999 is the size that is cancelled
+}
+
+static enum zkt_err
+upload_to(struct server *server, const char *content, struct problem *problem)
+{
+    struct transfer *transfer = transfer_new();
+    FILE *file = file_with(content);
+    int64_t last = -1;
+    const struct transfer_watch watch = {count_calls, &last};
+    transfer_patience(transfer, 3000);
+    server_start(server);
+    enum zkt_err err = transfer_upload(transfer, server->url, fileno(file),
+                                       (int64_t)strlen(content), &watch, problem);
+    server_stop(server);
+    assert_int_equal(last, strlen(content));
+    fclose(file);
+    transfer_destroy(&transfer);
+    return err;
+}
+
+static void
+uploads_send_the_whole_file(void **state)
+{
+    (void)state;
+    struct problem problem;
+    struct server server = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+    assert_int_equal(upload_to(&server, "hello", &problem), ZKT_OK);
+    assert_int_equal(strncmp(server.requests[0], "PUT /objects/x ", 15), 0);
+    assert_non_null(strstr(server.requests[0], "\r\n\r\nhello"));
+}
+
+static void
+refused_uploads_say_why(void **state)
+{
+    (void)state;
+    struct problem problem;
+    struct server denied = {.answers = {"HTTP/1.1 403 Forbidden\r\nContent-Length: 59\r\n\r\n"
+                                        "<Error><Message>the URL has expired</Message></Error>XX"
+                                        "XXXX"}};
+    assert_int_equal(upload_to(&denied, "hello", &problem), ZKT_DENIED);
+    assert_non_null(strstr(problem.text, "the URL has expired"));
+    struct server invalid = {
+        .answers = {"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno"}};
+    assert_int_equal(upload_to(&invalid, "hello", &problem), ZKT_INVALID);
+    struct server full = {.answers = {"HTTP/1.1 507 Full\r\nContent-Length: 2\r\n\r\nno"}};
+    assert_int_equal(upload_to(&full, "hello", &problem), ZKT_DISK_FULL);
+}
+
+static void
+passing_failures_are_tried_again(void **state)
+{
+    (void)state;
+    struct problem problem;
+    struct server server = {.answers = {"", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+                                        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+    assert_int_equal(upload_to(&server, "hello", &problem), ZKT_OK);
+    assert_non_null(strstr(server.requests[2], "\r\n\r\nhello"));
+}
+
+static enum zkt_err
+download_from(struct server *server, const char *want_content, int64_t want_size, FILE *file,
+              struct problem *problem)
+{
+    struct transfer *transfer = transfer_new();
+    uint8_t sha256[32];
+    EVP_Digest(want_content, strlen(want_content), sha256, NULL, EVP_sha256(), NULL);
+    const struct transfer_want want = {.size = want_size, .sha256 = sha256};
+    transfer_patience(transfer, 3000);
+    server_start(server);
+    enum zkt_err err = transfer_download(transfer, server->url, fileno(file), &want, NULL, problem);
+    server_stop(server);
+    transfer_destroy(&transfer);
+    return err;
+}
+
+static void
+downloads_are_checked(void **state)
+{
+    (void)state;
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    struct problem problem;
+    FILE *file = tmpfile();
+    struct server good = {.answers = {answer}};
+    assert_int_equal(download_from(&good, "hello", 5, file, &problem), ZKT_OK);
+    check_content(file, "hello");
+    struct server unknown = {.answers = {answer}};
+    assert_int_equal(download_from(&unknown, "hello", -1, file, &problem), ZKT_OK);
+    struct server hash = {.answers = {answer}};
+    assert_int_equal(download_from(&hash, "hellO", 5, file, &problem), ZKT_IO);
+    assert_non_null(strstr(problem.text, "SHA-256"));
+    struct server longer = {.answers = {answer}};
+    assert_int_equal(download_from(&longer, "hello", 4, file, &problem), ZKT_IO);
+    struct server shorter = {.answers = {answer}};
+    assert_int_equal(download_from(&shorter, "hello", 6, file, &problem), ZKT_IO);
+    struct server missing = {.answers = {"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"}};
+    assert_int_equal(download_from(&missing, "hello", 5, file, &problem), ZKT_OBJECT_UNKNOWN);
+    fclose(file);
+}
+
+static void
+cut_downloads_go_on(void **state)
+{
+    (void)state;
+    struct problem problem;
+    FILE *file = tmpfile();
+    struct server server = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",
+                                        "HTTP/1.1 206 Partial\r\nContent-Length: 3\r\n"
+                                        "Content-Range: bytes 2-4/5\r\n\r\nllo"}};
+    assert_int_equal(download_from(&server, "hello", 5, file, &problem), ZKT_OK);
+    assert_non_null(strstr(server.requests[1], "Range: bytes=2-"));
+    check_content(file, "hello");
+    fclose(file);
+    file = tmpfile();
+    struct server whole = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",
+                                       "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"}};
+    assert_int_equal(download_from(&whole, "hello", 5, file, &problem), ZKT_IO);
+    fclose(file);
+}
+
+static void
+nobody_there_is_unreachable(void **state)
+{
+    (void)state;
+    struct server server = {.answers = {NULL}};
+    struct problem problem;
+    struct transfer *transfer = transfer_new();
+    transfer_patience(transfer, 200);
+    server_start(&server);
+    server_stop(&server); // the port is free again: nobody listens
+    FILE *file = file_with("x");
+    assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 1, NULL, &problem),
+                     ZKT_UNREACHABLE);
+    assert_int_equal(
+        transfer_upload(transfer, "file:///etc/passwd", fileno(file), 1, NULL, &problem),
+        ZKT_INVALID);
+    fclose(file);
+    transfer_destroy(&transfer);
+}
+
+static void
+a_watcher_can_stop_it(void **state)
+{
+    (void)state;
+    struct server server = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+    struct problem problem;
+    struct transfer *transfer = transfer_new();
+    FILE *file = tmpfile();
+    int64_t last = -1;
+    const struct transfer_watch watch = {count_calls, &last};
+    assert_int_equal(ftruncate(fileno(file), 999), 0);
+    server_start(&server);
+    assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 999, &watch, &problem),
+                     ZKT_CANCELLED);
+    transfer_destroy(&transfer);
+    server_stop(&server);
+    fclose(file);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(uploads_send_the_whole_file),
+        cmocka_unit_test(refused_uploads_say_why),
+        cmocka_unit_test(passing_failures_are_tried_again),
+        cmocka_unit_test(downloads_are_checked),
+        cmocka_unit_test(cut_downloads_go_on),
+        cmocka_unit_test(nobody_there_is_unreachable),
+        cmocka_unit_test(a_watcher_can_stop_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
