@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 enum { COPY_CHUNK_BYTES = 64 << 10, TREE_FDS_MAX = 32 };
 
 static bool
@@ -35,10 +37,7 @@ file_copy(int from_fd, int to_fd)
     // Inside the kernel where it can (copy_file_range also shares blocks), by hand where not.
     while ((copied = copy_file_range(from_fd, NULL, to_fd, NULL, 1 << 30, 0)) > 0) {
     }
-    char *chunk = malloc(COPY_CHUNK_BYTES);
-    if (chunk == NULL) {
-        return false;
-    }
+    char *chunk = xmalloc(COPY_CHUNK_BYTES);
     bool is_good = true;
     while (is_good) {
         ssize_t len = read(from_fd, chunk, COPY_CHUNK_BYTES);
