@@ -15,6 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
 SOAK = False
 TIMEOUT_S = 1200
+TSAN_OPTIONS = ("halt_on_error=1:second_deadlock_stack=1:suppressions="
+                + os.path.join(ROOT, "tests", "support", "tsan.supp"))
 
 
 def command(args, timeout=TIMEOUT_S, env=None):
@@ -139,7 +141,7 @@ def suite_threads():
     if not SOAK:
         return
     yield from build("tsan")
-    yield from ctest("tsan", "build-tsan", env={"TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"})
+    yield from ctest("tsan", "build-tsan", env={"TSAN_OPTIONS": TSAN_OPTIONS})
 
 
 def suite_sanitized_system():
@@ -149,6 +151,7 @@ def suite_sanitized_system():
         yield from build(preset)
         os.environ["ZKT_BIN"] = os.path.join(ROOT, f"build-{preset}", "bin")
         os.environ["ZKT_ROUNDS"] = "20"
+        os.environ["TSAN_OPTIONS"] = TSAN_OPTIONS
         for folder in ("tests/wire", "tests/system"):
             for name, passed, detail in python_tests(folder):
                 yield f"{preset} {name}", passed, detail
