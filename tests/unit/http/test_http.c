@@ -1,0 +1,421 @@
+// The HTTP port over real sockets, with the directory store behind it.
+#include "unit/testing.h"
+
+#include <arpa/inet.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "http/server.h"
+#include "object/object_dir.h"
+
+struct place {
+    char directory[64];
+    struct object_store *store;
+    struct http_server *server;
+};
+
+static int
+enter(void **state)
+{
+    struct place *place = calloc(1, sizeof *place);
+    struct problem problem = {.text = ""};
+    strncpy(place->directory, "/tmp/zkt-http-XXXXXX", sizeof place->directory - 1);
+    assert_non_null(mkdtemp(place->directory));
+    char *objects = xasprintf("%s/objects", place->directory);
+    char *secret = xasprintf("%s/keys/secret", place->directory);
+    struct object_dir_options options = {
+        .path = objects, .secret_path = secret, .address = "", .url_ttl_s = 60};
+    assert_int_equal(object_dir_open(&options, &place->store, &problem), ZKT_OK);
+    struct http_options http = {.listen = "127.0.0.1:0", .objects = place->store};
+    assert_int_equal(http_server_start(&http, &place->server, &problem), ZKT_OK);
+    char *address = xasprintf("http://127.0.0.1:%u", http_server_port(place->server));
+    object_dir_set_address(place->store, address);
+    free(objects);
+    free(secret);
+    free(address);
+    *state = place;
+    return 0;
+}
+
+static int
+leave(void **state)
+{
+    struct place *place = *state;
+    http_server_stop(&place->server);
+    assert_null(place->server);
+    object_store_destroy(&place->store);
+    char *command = xasprintf("rm -r %s", place->directory);
+    assert_int_equal(system(command), 0);
+    free(command);
+    free(place);
+    return 0;
+}
+
+static int
+dial(const struct place *place)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in where = {.sin_family = AF_INET,
+                                .sin_port = htons(http_server_port(place->server)),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(connect(fd, (struct sockaddr *)&where, sizeof where), 0);
+    return fd;
+}
+
+static void
+send_all(int fd, const void *data, size_t len)
+{
+    const char *at = data;
+    while (len > 0) {
+        ssize_t sent = send(fd, at, len, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return; // the server may stop reading after a refusal
+        }
+        at += sent;
+        len -= (size_t)sent;
+    }
+}
+
+// Sends head and body, reads to the end, answers the status; the whole answer in *answer.
+static int
+exchange(const struct place *place, const char *head, const void *body, size_t body_len,
+         struct bytes *answer)
+{
+    int fd = dial(place);
+    send_all(fd, head, strlen(head));
+    send_all(fd, body, body_len);
+    bytes_clear(answer);
+    ssize_t got;
+    while ((got = recv(fd, bytes_reserve(answer, 65536), 65536, 0)) > 0) {
+        answer->len += (size_t)got;
+    }
+    close(fd);
+    int status = 0;
+    sscanf(bytes_text(answer), "HTTP/1.1 %d", &status);
+    return status;
+}
+
+static int
+get(const struct place *place, const char *method, const char *target, const char *headers,
+    struct bytes *answer)
+{
+    char *head = xasprintf("%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n%s\r\n",
+                           method, target, http_server_port(place->server), headers);
+    int status = exchange(place, head, "", 0, answer);
+    free(head);
+    return status;
+}
+
+static int
+put(const struct place *place, const char *target, const void *body, size_t announced, size_t sent,
+    struct bytes *answer)
+{
+    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n"
+                           "Content-Length: %zu\r\n\r\n",
+                           target, http_server_port(place->server), announced);
+    int status = exchange(place, head, body, sent, answer);
+    free(head);
+    return status;
+}
+
+static const char *
+body_of(struct bytes *answer)
+{
+    char *end = strstr(bytes_text(answer), "\r\n\r\n");
+    assert_non_null(end);
+    return end + 4;
+}
+
+// The path and query of a URL of the store; freed by the caller.
+static char *
+target_of(struct bytes *url)
+{
+    const char *slash = strchr(strstr(bytes_text(url), "://") + 3, '/');
+    char *target = xstrdup(slash);
+    bytes_fini(url);
+    return target;
+}
+
+static char *
+put_target(const struct place *place, const struct uid *uid, const void *data, size_t len)
+{
+    uint8_t sha256[32];
+    struct bytes url = {0};
+    SHA256(data, len, sha256);
+    struct object_info info = {.uid = *uid, .size = (int64_t)len};
+    assert_int_equal(
+        object_store_presign_put(place->store, &info, sha256, clock_wall_ms() / 1000, &url),
+        ZKT_OK);
+    return target_of(&url);
+}
+
+static char *
+get_target(const struct place *place, const struct uid *uid, int64_t age_s)
+{
+    struct bytes url = {0};
+    assert_int_equal(
+        object_store_presign_get(place->store, uid, clock_wall_ms() / 1000 - age_s, &url), ZKT_OK);
+    return target_of(&url);
+}
+
+static bool
+is_there(const struct place *place, const struct uid *uid)
+{
+    struct object_info info;
+    struct problem problem;
+    return object_store_head(place->store, uid, &info, &problem) == ZKT_OK;
+}
+
+static void
+objects_go_in_and_come_out(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct uid uid;
+    uid_random(&uid);
+    const char content[] = "0123456789";
+    char *in = put_target(place, &uid, content, 10);
+    char *out = get_target(place, &uid, 0);
+    assert_int_equal(get(place, "GET", out, "", &answer), 404);
+    assert_non_null(strstr(bytes_text(&answer), "<Code>NoSuchKey</Code>"));
+    assert_int_equal(put(place, in, content, 10, 10, &answer), 200);
+    assert_int_equal(put(place, in, content, 10, 10, &answer), 200); // again, after a lost answer
+    assert_int_equal(get(place, "GET", out, "", &answer), 200);
+    assert_string_equal(body_of(&answer), content);
+    assert_non_null(strstr(bytes_text(&answer), "X-Content-Type-Options: nosniff"));
+    assert_int_equal(get(place, "HEAD", out, "", &answer), 200);
+    assert_non_null(strstr(bytes_text(&answer), "Content-Length: 10\r\n"));
+    assert_string_equal(body_of(&answer), "");
+    assert_int_equal(get(place, "GET", out, "Range: bytes=2-4\r\n", &answer), 206);
+    assert_string_equal(body_of(&answer), "234");
+    assert_non_null(strstr(bytes_text(&answer), "Content-Range: bytes 2-4/10\r\n"));
+    assert_int_equal(get(place, "GET", out, "Range: bytes=7-\r\n", &answer), 206);
+    assert_string_equal(body_of(&answer), "789");
+    assert_int_equal(get(place, "GET", out, "Range: bytes=10-\r\n", &answer), 416);
+    assert_non_null(strstr(bytes_text(&answer), "Content-Range: bytes */10\r\n"));
+    assert_int_equal(get(place, "GET", out, "Range: bytes=2-4\r\nIf-Range: \"other\"\r\n", &answer),
+                     200);
+    char text[UID_TEXT_SIZE];
+    uid_format(&uid, text);
+    char *same = xasprintf("If-None-Match: \"%s\"\r\n", text);
+    assert_int_equal(get(place, "GET", out, same, &answer), 304);
+    free(same);
+    free(in);
+    free(out);
+    bytes_fini(&answer);
+}
+
+static void
+large_and_empty_objects(void **state)
+{
+    const struct place *place = *state; // T6
+    struct bytes answer = {0};
+    enum { LARGE = 5 << 20 };
+    char *large = xmalloc(LARGE);
+    for (size_t byte_index = 0; byte_index < LARGE; byte_index++) {
+        large[byte_index] = (char)(byte_index * 31 >> 3);
+    }
+    const size_t sizes[] = {0, 1, 65536, LARGE};
+    for (size_t size_index = 0; size_index < 4; size_index++) {
+        struct uid uid;
+        uid_random(&uid);
+        char *in = put_target(place, &uid, large, sizes[size_index]);
+        char *out = get_target(place, &uid, 0);
+        assert_int_equal(put(place, in, large, sizes[size_index], sizes[size_index], &answer), 200);
+        assert_int_equal(get(place, "GET", out, "", &answer), 200);
+        const char *body = body_of(&answer);
+        size_t len = answer.len - (size_t)(body - (const char *)answer.data);
+        assert_int_equal(len, sizes[size_index]);
+        assert_memory_equal(body, large, len);
+        free(in);
+        free(out);
+    }
+    free(large);
+    bytes_fini(&answer);
+}
+
+static void
+only_what_was_announced_is_kept(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct uid uid;
+    uid_random(&uid);
+    char *in = put_target(place, &uid, "0123456789", 10);
+    assert_int_equal(put(place, in, "0123456780", 10, 10, &answer), 400); // another hash
+    assert_false(is_there(place, &uid));
+    assert_int_equal(put(place, in, "012345678", 9, 9, &answer), 400); // another size
+    assert_int_equal(put(place, in, "0123456789x", 11, 11, &answer), 400);
+    assert_false(is_there(place, &uid));
+    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n"
+                           "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+                           in, http_server_port(place->server));
+    assert_int_equal(exchange(place, head, "", 0, &answer), 411);
+    free(head);
+    assert_false(is_there(place, &uid));
+    assert_int_equal(put(place, in, "0123456789", 10, 10, &answer), 200);
+    assert_true(is_there(place, &uid));
+    free(in);
+    bytes_fini(&answer);
+}
+
+static void
+a_cut_upload_leaves_nothing(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct uid uid;
+    uid_random(&uid);
+    char *in = put_target(place, &uid, "0123456789", 10);
+    uint64_t before = http_server_requests_count(place->server);
+    char *head =
+        xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Length: 10\r\n\r\n0123", in,
+                  http_server_port(place->server));
+    int fd = dial(place);
+    send_all(fd, head, strlen(head));
+    shutdown(fd, SHUT_WR);
+    char byte;
+    while (recv(fd, &byte, 1, 0) > 0) {
+        continue; // until the server has closed: it has then dropped the upload
+    }
+    close(fd);
+    free(head);
+    // A later request is served after it: the count tells that the cut one ended.
+    do {
+        get(place, "GET", "/healthz", "", &answer);
+    } while (http_server_requests_count(place->server) < before + 2);
+    assert_false(is_there(place, &uid));
+    char *list = xasprintf("find %s/objects -type f | grep -q .", place->directory);
+    assert_int_not_equal(system(list), 0);
+    free(list);
+    free(in);
+    bytes_fini(&answer);
+}
+
+static void
+urls_are_good_for_one_thing(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct uid uid;
+    struct uid other;
+    uid_random(&uid);
+    uid_random(&other);
+    char *in = put_target(place, &uid, "0123456789", 10);
+    assert_int_equal(put(place, in, "0123456789", 10, 10, &answer), 200);
+    char *out = get_target(place, &uid, 0);
+    char *old = get_target(place, &uid, 3600);
+    assert_int_equal(get(place, "GET", old, "", &answer), 403);
+    assert_non_null(strstr(bytes_text(&answer), "<Code>AccessDenied</Code>"));
+    assert_int_equal(get(place, "GET", in, "", &answer), 403); // for a PUT
+    assert_int_equal(put(place, out, "0123456789", 10, 10, &answer), 403);
+    // Every changed byte of the target is refused.
+    size_t len = strlen(out);
+    for (size_t byte_index = 1; byte_index < len; byte_index += 7) {
+        char *altered = xstrdup(out);
+        altered[byte_index] = altered[byte_index] == '0' ? '1' : '0';
+        int status = get(place, "GET", altered, "", &answer);
+        assert_true(status == 403 || status == 404 || status == 400);
+        free(altered);
+    }
+    char *no_query = xmemdup(out, (size_t)(strchr(out, '?') - out));
+    assert_int_equal(get(place, "GET", no_query, "", &answer), 403);
+    assert_int_equal(get(place, "DELETE", out, "", &answer), 405);
+    free(no_query);
+    free(in);
+    free(out);
+    free(old);
+    bytes_fini(&answer);
+}
+
+static void
+odd_requests(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    const char *const targets[] = {"/",
+                                   "/objects/",
+                                   "/objects/../../etc/passwd",
+                                   "/objects/%2e%2e/x",
+                                   "/objects/47db1ea8-3531-4bea-a3b2-b29dfbd8b100",
+                                   "/objects/%00",
+                                   "/objects/x?a=%zz",
+                                   "/healthz/x",
+                                   "*",
+                                   "//",
+                                   "/%"};
+    for (size_t target_index = 0; target_index < sizeof targets / sizeof *targets; target_index++) {
+        int status = get(place, "GET", targets[target_index], "", &answer);
+        assert_in_range(status, 400, 404);
+    }
+    char *long_target = xmalloc(10001);
+    memset(long_target, 'x', 10000);
+    memcpy(long_target, "/objects/", 9);
+    long_target[10000] = '\0';
+    assert_in_range(get(place, "GET", long_target, "", &answer), 400, 414);
+    free(long_target);
+    exchange(place, "garbage\r\n\r\n", "", 0, &answer);
+    assert_int_equal(get(place, "GET", "/healthz", "Content-Length: 0\r\n", &answer), 503);
+    bytes_fini(&answer);
+}
+
+static void
+what_the_loop_publishes(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    assert_int_equal(get(place, "GET", "/healthz", "", &answer), 503);
+    assert_string_equal(body_of(&answer), "starting\n");
+    assert_int_equal(get(place, "GET", "/metrics", "", &answer), 200);
+    assert_string_equal(body_of(&answer), "");
+    http_server_publish(place->server, span_of_text("old 1\n"), "the disk is full");
+    http_server_publish(place->server, span_of_text("zkarton_up 1\n"), "the disk is full");
+    assert_int_equal(get(place, "GET", "/healthz", "", &answer), 503);
+    assert_string_equal(body_of(&answer), "the disk is full\n");
+    assert_int_equal(get(place, "GET", "/metrics", "", &answer), 200);
+    assert_string_equal(body_of(&answer), "zkarton_up 1\n");
+    assert_non_null(strstr(bytes_text(&answer), "text/plain; version=0.0.4"));
+    http_server_publish(place->server, span_of_text("zkarton_up 2\n"), NULL);
+    assert_int_equal(get(place, "GET", "/healthz", "", &answer), 200);
+    assert_string_equal(body_of(&answer), "ok\n");
+    http_server_publish(place->server, span_of_text("never taken\n"), NULL);
+    bytes_fini(&answer);
+}
+
+static void
+a_taken_port_is_told(void **state)
+{
+    const struct place *place = *state;
+    struct problem problem;
+    struct http_server *server;
+    char *listen = xasprintf("127.0.0.1:%u", http_server_port(place->server));
+    struct http_options options = {.listen = listen};
+    assert_int_equal(http_server_start(&options, &server, &problem), ZKT_ADDRESS_IN_USE);
+    assert_non_null(strstr(problem.text, listen));
+    assert_null(server);
+    const char *const wrong[] = {"nothing", "127.0.0.1:", ":x", "300.1.1.1:0", ""};
+    for (size_t wrong_index = 0; wrong_index < sizeof wrong / sizeof *wrong; wrong_index++) {
+        options.listen = wrong[wrong_index];
+        assert_int_equal(http_server_start(&options, &server, &problem), ZKT_CONFIG_INVALID);
+    }
+    free(listen);
+}
+
+int
+main(void)
+{
+#define IN_A_PLACE(test) cmocka_unit_test_setup_teardown(test, enter, leave)
+    const struct CMUnitTest tests[] = {
+        IN_A_PLACE(objects_go_in_and_come_out),      IN_A_PLACE(large_and_empty_objects),
+        IN_A_PLACE(only_what_was_announced_is_kept), IN_A_PLACE(a_cut_upload_leaves_nothing),
+        IN_A_PLACE(urls_are_good_for_one_thing),     IN_A_PLACE(odd_requests),
+        IN_A_PLACE(what_the_loop_publishes),         IN_A_PLACE(a_taken_port_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
