@@ -63,7 +63,7 @@ enum zkt_err
 http_listen(const char *address, int *fd, uint16_t *port, struct problem *problem)
 {
     char host[HOST_BYTES];
-    const char *port_text;
+    const char *port_text = NULL;
     enum zkt_err err = split(address, host, &port_text, problem);
     if (err != ZKT_OK) {
         return err;

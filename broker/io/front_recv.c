@@ -73,7 +73,7 @@ front_new(void *zmq_context, const char *address, const struct front_handlers *h
     set_int(front->socket, ZMQ_SNDHWM, SEND_HIGH_WATER_MARK);
     set_int(front->socket, ZMQ_RCVHWM, SEND_HIGH_WATER_MARK);
     set_int(front->socket, ZMQ_BACKLOG, 1024);
-    set_int(front->socket, ZMQ_IPV6, 1);
+    set_int(front->socket, ZMQ_IPV6, strchr(address, '[') != NULL); // else addresses read ::ffff:
     int64_t frame_max = FRAME_DROP_BYTES;
     int result = zmq_setsockopt(front->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
     zkt_assert(result == 0);

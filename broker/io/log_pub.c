@@ -32,7 +32,7 @@ log_pub_new(void *zmq_context, const char *address, struct log_pub **log_pub_out
     zkt_assert(log_pub->socket != NULL);
     int linger_ms = 200;
     int mark = SEND_HIGH_WATER_MARK;
-    int ipv6 = 1;
+    int ipv6 = strchr(address, '[') != NULL; // else addresses read ::ffff:
     zmq_setsockopt(log_pub->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_setsockopt(log_pub->socket, ZMQ_SNDHWM, &mark, sizeof mark);
     zmq_setsockopt(log_pub->socket, ZMQ_IPV6, &ipv6, sizeof ipv6);

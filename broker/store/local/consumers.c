@@ -10,7 +10,7 @@
 enum { INSTANCE_TTL_MS = 24 * 3600 * 1000, ERROR_BYTES = 16 };
 
 struct consumer_entry *
-consumer_of(const struct store *store, uint32_t number)
+consumer_entry_of(const struct store *store, uint32_t number)
 {
     return map_get(store->consumers, &number, sizeof number);
 }
@@ -157,7 +157,7 @@ store_put_consumer(struct store *store, const struct bind *bind, int64_t now_ms,
 void
 store_drop_consumer(struct store *store, uint32_t number, int64_t now_ms)
 {
-    struct consumer_entry *consumer = consumer_of(store, number);
+    struct consumer_entry *consumer = consumer_entry_of(store, number);
     if (consumer == NULL || consumer->is_dropping) {
         return;
     }
@@ -276,7 +276,7 @@ drops_turn(struct store *store)
 bool
 store_consumer(const struct store *store, uint32_t number, struct consumer_record *out)
 {
-    const struct consumer_entry *consumer = consumer_of(store, number);
+    const struct consumer_entry *consumer = consumer_entry_of(store, number);
     if (consumer == NULL) {
         return false;
     }

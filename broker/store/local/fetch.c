@@ -49,7 +49,7 @@ static void
 offer_came(struct store *store, const struct fetch *fetch)
 {
     struct entry *entry = entry_at(store, fetch->entry);
-    struct consumer_entry *consumer = consumer_of(store, entry->consumer);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
     consumer->fetching_count--;
     if (consumer->is_dropping) {
         entry->place = ENTRY_DROPPING;
@@ -93,7 +93,7 @@ damaged(struct store *store, const struct fetch *fetch, const char *reason)
 {
     struct entry *entry = entry_at(store, fetch->entry);
     if (fetch->why == FETCH_OFFER) {
-        consumer_of(store, entry->consumer)->fetching_count--;
+        consumer_entry_of(store, entry->consumer)->fetching_count--;
     }
     if (fetch->why == FETCH_RESUME) {
         store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,

@@ -123,7 +123,7 @@ make_row(const struct store *store, struct arena *arena, const struct row_facts 
 {
     struct value row = value_map();
     struct uid uid;
-    const struct consumer_entry *consumer = consumer_of(store, facts->consumer);
+    const struct consumer_entry *consumer = consumer_entry_of(store, facts->consumer);
     uid_routed(store->id, facts->sequence, &uid);
     value_put(arena, &row, "uid", uid_text(arena, &uid));
     value_put(arena, &row, "root", uid_text(arena, &facts->root));

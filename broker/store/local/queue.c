@@ -15,7 +15,7 @@ enum { MARK_AHEAD_MIN = 256, SHARED_BODY_MIN = 2048 };
 static struct queue *
 queue_of(const struct store *store, const struct entry *entry)
 {
-    return &consumer_of(store, entry->consumer)->queues[entry->priority];
+    return &consumer_entry_of(store, entry->consumer)->queues[entry->priority];
 }
 
 void
@@ -38,7 +38,7 @@ void
 queue_append(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
-    struct consumer_entry *consumer = consumer_of(store, entry->consumer);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
     struct queue *queue = &consumer->queues[entry->priority];
     entry->place = ENTRY_WAITING;
     entry->next = 0;
@@ -61,7 +61,7 @@ void
 queue_return(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
-    struct consumer_entry *consumer = consumer_of(store, entry->consumer);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
     struct queue *queue = &consumer->queues[entry->priority];
     entry->place = ENTRY_WAITING;
     entry->flags |= ENTRY_WAS_RETURNED;
@@ -142,7 +142,7 @@ share_body(struct store *store, struct span body, const struct origin *origin, u
 static uint32_t
 fork_one(struct store *store, const struct task *task, uint32_t number, struct span objects)
 {
-    struct consumer_entry *consumer = consumer_of(store, number);
+    struct consumer_entry *consumer = consumer_entry_of(store, number);
     uint64_t sequence = store->next_sequence++;
     uint32_t index = entry_new(store, sequence, &task->root, store->now_ms);
     struct entry *entry = entry_at(store, index);
@@ -204,7 +204,7 @@ store_submit(struct store *store, const struct task *task, const uint32_t *consu
 void
 store_want(struct store *store, uint32_t number, uint32_t n)
 {
-    struct consumer_entry *consumer = consumer_of(store, number);
+    struct consumer_entry *consumer = consumer_entry_of(store, number);
     if (consumer == NULL) {
         return;
     }
@@ -252,7 +252,7 @@ void
 offer_now(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
-    struct consumer_entry *consumer = consumer_of(store, entry->consumer);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
     struct held *held = xcalloc(1, sizeof *held);
     const struct body *body = body_at(store, entry->body);
     held->entry = index;

@@ -208,7 +208,7 @@ visit_task(void *arg, struct span key, struct span value)
     struct task_record record;
     const char *reason = "its consumer is not there";
     bool is_whole = parse_task(key, value, false, &record, &reason);
-    struct consumer_entry *consumer = is_whole ? consumer_of(store, record.consumer) : NULL;
+    struct consumer_entry *consumer = is_whole ? consumer_entry_of(store, record.consumer) : NULL;
     if (consumer == NULL) {
         return set_aside(recovery, key, value, reason);
     }
@@ -248,7 +248,7 @@ visit_crashed(void *arg, struct span key, struct span value)
     struct task_record record;
     const char *reason = "its consumer is not there";
     bool is_whole = parse_task(key, value, false, &record, &reason);
-    struct consumer_entry *consumer = is_whole ? consumer_of(store, record.consumer) : NULL;
+    struct consumer_entry *consumer = is_whole ? consumer_entry_of(store, record.consumer) : NULL;
     if (consumer == NULL) {
         return set_aside(list->recovery, key, value, reason);
     }

@@ -216,7 +216,7 @@ end_entry(struct store *store, uint32_t index, bool is_finished)
         objects_unref(store, span_of(body->data, body->len));
     }
     uint64_t number = blob_number(store, entry);
-    struct consumer_entry *consumer = consumer_of(store, entry->consumer);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
     consumer->entries_count--;
     store->state_counts[state_of(entry)]--;
     if (was_live) {
@@ -236,7 +236,7 @@ crashed_append(struct store *store, uint32_t index)
     *(store->crashed_tail != 0 ? &entry_at(store, store->crashed_tail)->next
                                : &store->crashed_head) = index;
     store->crashed_tail = index;
-    consumer_of(store, entry->consumer)->crashed_count++;
+    consumer_entry_of(store, entry->consumer)->crashed_count++;
     store->state_counts[TASK_CRASHED]++;
 }
 
@@ -268,7 +268,7 @@ static void
 free_hold(struct store *store, struct held *held)
 {
     map_remove(store->holds, &held->hold.delivery, sizeof held->hold.delivery);
-    consumer_of(store, held->hold.consumer)->held_count--;
+    consumer_entry_of(store, held->hold.consumer)->held_count--;
     body_unref(store, held->body);
     free(held);
 }
@@ -297,7 +297,7 @@ static void
 requeue(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
-    if (consumer_of(store, entry->consumer)->is_dropping) {
+    if (consumer_entry_of(store, entry->consumer)->is_dropping) {
         entry->place = ENTRY_DROPPING;
         drop_entry(store, index);
         return;
@@ -435,7 +435,7 @@ drop_entry(struct store *store, uint32_t index)
         return;
     }
     if (entry->place == ENTRY_CRASHED) {
-        consumer_of(store, entry->consumer)->crashed_count--;
+        consumer_entry_of(store, entry->consumer)->crashed_count--;
         analysis_forget_crashed(store, entry->analysis);
     }
     end_entry(store, index, false);
@@ -449,7 +449,7 @@ make_suspect(struct store *store, uint32_t index)
     struct entry *entry = entry_at(store, index);
     queue_remove(store, index);
     entry->place = ENTRY_SUSPECT;
-    consumer_of(store, entry->consumer)->suspect_count++;
+    consumer_entry_of(store, entry->consumer)->suspect_count++;
     store->suspects_count++;
 }
 
@@ -457,7 +457,7 @@ void
 end_suspect(struct store *store, struct entry *entry)
 {
     if (entry->place == ENTRY_SUSPECT) {
-        consumer_of(store, entry->consumer)->suspect_count--;
+        consumer_entry_of(store, entry->consumer)->suspect_count--;
         store->suspects_count--;
     }
 }
@@ -465,7 +465,7 @@ end_suspect(struct store *store, struct entry *entry)
 size_t
 store_suspect_count(const struct store *store, uint32_t number)
 {
-    const struct consumer_entry *consumer = consumer_of(store, number);
+    const struct consumer_entry *consumer = consumer_entry_of(store, number);
     return consumer != NULL ? consumer->suspect_count : 0;
 }
 
@@ -512,7 +512,7 @@ hold_resumed(struct store *store, const struct fetch *fetch)
     held->hold.body = span_of(body->data, body->len);
     end_suspect(store, entry);
     entry->place = ENTRY_HELD;
-    consumer_of(store, entry->consumer)->held_count++;
+    consumer_entry_of(store, entry->consumer)->held_count++;
     map_put(store->holds, &held->hold.delivery, sizeof held->hold.delivery, held);
     held_adopt_children(store, held);
     if (fetch->is_started) {
@@ -628,7 +628,7 @@ store_retry(struct store *store, const struct uid *uid, int64_t now_ms, struct u
         return ZKT_NOT_FOUND;
     }
     struct entry *entry = entry_at(store, index);
-    if (entry->place != ENTRY_CRASHED || consumer_of(store, entry->consumer)->is_dropping) {
+    if (entry->place != ENTRY_CRASHED || consumer_entry_of(store, entry->consumer)->is_dropping) {
         return ZKT_IN_USE;
     }
     // The old entry becomes the new task: a new sequence, its record moved when its body is there
@@ -661,7 +661,7 @@ retry_fetched(struct store *store, const struct fetch *fetch)
     struct entry *entry = entry_at(store, index);
     old = entry_at(store, fetch->entry);
     entry->consumer = old->consumer;
-    consumer_of(store, entry->consumer)->entries_count++;
+    consumer_entry_of(store, entry->consumer)->entries_count++;
     entry->generation = old->generation;
     entry->priority = old->priority;
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
@@ -678,7 +678,7 @@ retry_fetched(struct store *store, const struct fetch *fetch)
     entry->place = ENTRY_WAITING;
     write_entry(store, entry, (struct span){0});
     store->state_counts[TASK_SPAWNED]++;
-    consumer_of(store, entry->consumer)->crashed_count--;
+    consumer_entry_of(store, entry->consumer)->crashed_count--;
     analysis_forget_crashed(store, entry->analysis);
     end_entry(store, fetch->entry, false);
     queue_append(store, index);

@@ -290,7 +290,7 @@ struct blob {
 struct entry *
 entry_at(const struct store *store, uint32_t index);
 struct consumer_entry *
-consumer_of(const struct store *store, uint32_t number);
+consumer_entry_of(const struct store *store, uint32_t number);
 void
 put_record(struct store *store, const struct key *key, const struct bytes *value);
 void

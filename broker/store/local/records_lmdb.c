@@ -1,0 +1,472 @@
+// Records on LMDB. Three threads share nothing but two mailboxes: the loop hands over a batch or a
+// list of keys, the committer and the fetcher hand back completions; an eventfd wakes the loop.
+// LMDB is never touched by the loop after the start.
+//
+// The mailboxes are the one place outside base/log.c with a lock
+// (docs/decisions/0005-store-mailboxes.md).
+#include "store/local/records.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#define MAP_BYTES ((size_t)1 << 40)
+enum {
+    FETCH_MAX = 256,
+    FETCH_NS_MAX = 5000000,
+    PAGE_BYTES = 4096,
+    RESERVE_PAGES_PER_OP = 3,
+    SMALL_BATCH_OPS = 256
+};
+
+struct job {
+    struct list_link link;
+    struct completion completion;
+    size_t key_len;
+    uint8_t key[RECORD_KEY_MAX];
+    uint8_t *value;
+};
+
+struct mailbox {
+    pthread_mutex_t mutex;
+    pthread_cond_t filled;
+    struct list jobs;
+    bool is_closed;
+};
+
+struct lmdb_records {
+    struct records records;
+    MDB_env *env;
+    MDB_dbi dbi;
+    char *data_path;
+    int lock_fd;
+    int event_fd;
+    uint64_t free_min_bytes;
+    struct mailbox commits, fetches, completions;
+    pthread_t committer, fetcher;
+    bool has_threads;
+    struct record_batch *batch;      // being committed: the committer's until its completion
+    uint64_t used_bytes, free_bytes; // written by the committer, read by the loop; atomic
+    bool is_full;
+};
+
+// ---- Mailboxes
+
+static void
+mailbox_init(struct mailbox *mailbox)
+{
+    pthread_mutex_init(&mailbox->mutex, NULL);
+    pthread_cond_init(&mailbox->filled, NULL);
+    list_init(&mailbox->jobs);
+}
+
+static void
+mailbox_fini(struct mailbox *mailbox)
+{
+    struct list_link *link;
+    while ((link = list_first(&mailbox->jobs)) != NULL) {
+        struct job *job = container_of(link, struct job, link);
+        list_remove(link);
+        free(job->value);
+        free(job);
+    }
+    pthread_cond_destroy(&mailbox->filled);
+    pthread_mutex_destroy(&mailbox->mutex);
+}
+
+static void
+mailbox_put(struct mailbox *mailbox, struct job *job)
+{
+    pthread_mutex_lock(&mailbox->mutex);
+    list_append(&mailbox->jobs, &job->link);
+    pthread_cond_signal(&mailbox->filled);
+    pthread_mutex_unlock(&mailbox->mutex);
+}
+
+static struct job *
+mailbox_take(struct mailbox *mailbox, bool is_waiting)
+{
+    pthread_mutex_lock(&mailbox->mutex);
+    while (is_waiting && list_is_empty(&mailbox->jobs) && !mailbox->is_closed) {
+        pthread_cond_wait(&mailbox->filled, &mailbox->mutex);
+    }
+    struct list_link *link = list_first(&mailbox->jobs);
+    if (link != NULL) {
+        list_remove(link);
+    }
+    pthread_mutex_unlock(&mailbox->mutex);
+    return link != NULL ? container_of(link, struct job, link) : NULL;
+}
+
+static void
+mailbox_close(struct mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->mutex);
+    mailbox->is_closed = true;
+    pthread_cond_broadcast(&mailbox->filled);
+    pthread_mutex_unlock(&mailbox->mutex);
+}
+
+static void
+complete(struct lmdb_records *self, struct job *job)
+{
+    mailbox_put(&self->completions, job);
+    uint64_t one = 1;
+    ssize_t written = write(self->event_fd, &one, sizeof one);
+    (void)written; // full: the loop is awake anyway
+}
+
+// ---- Committer
+
+static void
+look_at_space(struct lmdb_records *self)
+{
+    struct statvfs disk;
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(self->env, &info) == 0 && mdb_env_stat(self->env, &stat) == 0) {
+        __atomic_store_n(&self->used_bytes, (uint64_t)info.me_last_pgno * stat.ms_psize,
+                         __ATOMIC_RELAXED);
+    }
+    if (statvfs(self->data_path, &disk) == 0) {
+        uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+        __atomic_store_n(&self->free_bytes, free_bytes, __ATOMIC_RELAXED);
+        __atomic_store_n(&self->is_full, free_bytes < self->free_min_bytes, __ATOMIC_RELAXED);
+    }
+}
+
+static int
+apply(MDB_txn *txn, MDB_dbi dbi, const struct record_batch *batch)
+{
+    size_t at = 0;
+    struct span key;
+    struct span value;
+    while (record_next(batch, &at, &key, &value)) {
+        MDB_val mdb_key = {.mv_size = key.len, .mv_data = (void *)(uintptr_t)key.data};
+        MDB_val mdb_value = {.mv_size = value.len, .mv_data = (void *)(uintptr_t)value.data};
+        int result = value.data != NULL ? mdb_put(txn, dbi, &mdb_key, &mdb_value, 0)
+                                        : mdb_del(txn, dbi, &mdb_key, NULL);
+        if (result != 0 && !(value.data == NULL && result == MDB_NOTFOUND)) {
+            return result;
+        }
+    }
+    return 0;
+}
+
+static int
+commit_batch(struct lmdb_records *self)
+{
+    MDB_txn *txn;
+    int result = mdb_txn_begin(self->env, NULL, 0, &txn);
+    if (result != 0) {
+        return result;
+    }
+    result = apply(txn, self->dbi, self->batch);
+    if (result != 0) {
+        mdb_txn_abort(txn);
+        return result;
+    }
+    return mdb_txn_commit(txn);
+}
+
+static void *
+run_committer(void *arg)
+{
+    struct lmdb_records *self = arg;
+    struct job *job;
+    while ((job = mailbox_take(&self->commits, true)) != NULL) {
+        int64_t start_ns = clock_monotonic_ns();
+        int result = commit_batch(self);
+        job->completion.kind = result == 0 ? COMPLETED_COMMIT : COMPLETED_COMMIT_FAILED;
+        job->completion.reason = result == 0 ? NULL : mdb_strerror(result);
+        job->completion.elapsed_ns = clock_monotonic_ns() - start_ns;
+        look_at_space(self);
+        complete(self, job);
+        if (result != 0) {
+            break; // final: nothing later is tried
+        }
+    }
+    return NULL;
+}
+
+// ---- Fetcher
+
+static void
+fetch_one(struct lmdb_records *self, MDB_txn *txn, struct job *job)
+{
+    MDB_val key = {.mv_size = job->key_len, .mv_data = job->key};
+    MDB_val value;
+    job->completion.kind = COMPLETED_FETCH;
+    job->completion.key = span_of(job->key, job->key_len);
+    job->completion.value = (struct span){0};
+    if (txn != NULL && mdb_get(txn, self->dbi, &key, &value) == 0) {
+        job->value = xmemdup(value.mv_data, value.mv_size);
+        job->completion.value = span_of(job->value, value.mv_size);
+    }
+    complete(self, job);
+}
+
+static void *
+run_fetcher(void *arg)
+{
+    struct lmdb_records *self = arg;
+    struct job *job;
+    while ((job = mailbox_take(&self->fetches, true)) != NULL) {
+        MDB_txn *txn = NULL;
+        if (mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn) != 0) {
+            txn = NULL;
+        }
+        int64_t end_ns = clock_monotonic_ns() + FETCH_NS_MAX;
+        for (int count = 0; job != NULL; count++) {
+            fetch_one(self, txn, job);
+            bool goes_on = count + 1 < FETCH_MAX && clock_monotonic_ns() < end_ns;
+            job = goes_on ? mailbox_take(&self->fetches, false) : NULL;
+        }
+        if (txn != NULL) {
+            mdb_txn_abort(txn);
+        }
+    }
+    return NULL;
+}
+
+// ---- The seam
+
+static struct lmdb_records *
+self_of(struct records *records)
+{
+    return container_of(records, struct lmdb_records, records);
+}
+
+static void
+lmdb_commit(struct records *records, struct record_batch *batch, uint64_t number)
+{
+    struct lmdb_records *self = self_of(records);
+    struct job *job = xcalloc(1, sizeof *job);
+    job->completion.tag = number;
+    self->batch = batch;
+    mailbox_put(&self->commits, job);
+}
+
+static void
+lmdb_fetch(struct records *records, struct span key, uint64_t tag)
+{
+    struct job *job = xcalloc(1, sizeof *job);
+    job->completion.tag = tag;
+    job->key_len = key.len;
+    memcpy(job->key, key.data, key.len);
+    mailbox_put(&self_of(records)->fetches, job);
+}
+
+static bool
+lmdb_poll(struct records *records, struct completion *completion)
+{
+    struct lmdb_records *self = self_of(records);
+    struct job *job = mailbox_take(&self->completions, false);
+    if (job == NULL) {
+        uint64_t count;
+        ssize_t got = read(self->event_fd, &count, sizeof count);
+        (void)got;
+        job = mailbox_take(&self->completions, false); // one may have come before the read
+    }
+    if (job == NULL) {
+        return false;
+    }
+    *completion = job->completion;
+    completion->owner = job;
+    if (completion->kind == COMPLETED_COMMIT) {
+        bytes_clear(&self->batch->ops);
+        self->batch->ops_count = 0;
+    }
+    return true;
+}
+
+static void
+lmdb_done(struct records *records, struct completion *completion)
+{
+    struct job *job = completion->owner;
+    (void)records;
+    free(job->value);
+    free(job);
+}
+
+static bool
+lmdb_scan(struct records *records, struct span prefix,
+          bool (*visit)(void *arg, struct span key, struct span value), void *arg,
+          struct problem *problem)
+{
+    struct lmdb_records *self = self_of(records);
+    MDB_txn *txn;
+    MDB_cursor *cursor = NULL;
+    int result = mdb_txn_begin(self->env, NULL, MDB_RDONLY, &txn);
+    if (result == 0) {
+        result = mdb_cursor_open(txn, self->dbi, &cursor);
+    } else {
+        txn = NULL;
+    }
+    MDB_val key = {.mv_size = prefix.len, .mv_data = (void *)(uintptr_t)prefix.data};
+    MDB_val value;
+    if (result == 0) {
+        result = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    }
+    while (result == 0 && key.mv_size >= prefix.len &&
+           memcmp(key.mv_data, prefix.data, prefix.len) == 0 &&
+           visit(arg, span_of(key.mv_data, key.mv_size), span_of(value.mv_data, value.mv_size))) {
+        result = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (cursor != NULL) {
+        mdb_cursor_close(cursor);
+    }
+    if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    if (result != 0 && result != MDB_NOTFOUND) {
+        problem_set(problem, ZKT_STORE_CORRUPT, "the store cannot be read: %s",
+                    mdb_strerror(result));
+        return false;
+    }
+    return true;
+}
+
+static int
+lmdb_fd(const struct records *records)
+{
+    return container_of(records, struct lmdb_records, records)->event_fd;
+}
+
+static void
+lmdb_space(const struct records *records, uint64_t *used_bytes, uint64_t *free_bytes, bool *is_full)
+{
+    const struct lmdb_records *self = container_of(records, struct lmdb_records, records);
+    *used_bytes = __atomic_load_n(&self->used_bytes, __ATOMIC_RELAXED);
+    *free_bytes = __atomic_load_n(&self->free_bytes, __ATOMIC_RELAXED);
+    *is_full = __atomic_load_n(&self->is_full, __ATOMIC_RELAXED);
+}
+
+static void
+lmdb_destroy(struct records *records)
+{
+    struct lmdb_records *self = self_of(records);
+    if (self->has_threads) {
+        mailbox_close(&self->commits);
+        mailbox_close(&self->fetches);
+        pthread_join(self->committer, NULL);
+        pthread_join(self->fetcher, NULL);
+    }
+    mailbox_fini(&self->commits);
+    mailbox_fini(&self->fetches);
+    mailbox_fini(&self->completions);
+    if (self->env != NULL) {
+        mdb_env_close(self->env);
+    }
+    if (self->lock_fd != -1) {
+        close(self->lock_fd);
+    }
+    if (self->event_fd != -1) {
+        close(self->event_fd);
+    }
+    free(self->data_path);
+    free(self);
+}
+
+static const struct records_ops lmdb_ops = {.commit = lmdb_commit,
+                                            .fetch = lmdb_fetch,
+                                            .poll = lmdb_poll,
+                                            .done = lmdb_done,
+                                            .scan = lmdb_scan,
+                                            .fd = lmdb_fd,
+                                            .space = lmdb_space,
+                                            .destroy = lmdb_destroy};
+
+static enum zkt_err
+take_lock(struct lmdb_records *self, const char *path, struct problem *problem)
+{
+    char *lock_path = xasprintf("%s/lock", path);
+    self->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    free(lock_path);
+    if (self->lock_fd == -1) {
+        return problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+    }
+    if (flock(self->lock_fd, LOCK_EX | LOCK_NB) == -1) {
+        return problem_set(problem, ZKT_STORE_LOCKED, "%s is in use by another broker", path);
+    }
+    return ZKT_OK;
+}
+
+static int
+open_env(struct lmdb_records *self)
+{
+    MDB_txn *txn;
+    int result = mdb_env_create(&self->env);
+    if (result == 0) {
+        result = mdb_env_set_mapsize(self->env, MAP_BYTES);
+    }
+    if (result == 0) {
+        result = mdb_env_open(self->env, self->data_path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    }
+    if (result == 0) {
+        result = mdb_txn_begin(self->env, NULL, 0, &txn);
+    }
+    if (result != 0) {
+        return result;
+    }
+    result = mdb_dbi_open(txn, NULL, 0, &self->dbi);
+    if (result != 0) {
+        mdb_txn_abort(txn);
+        return result;
+    }
+    return mdb_txn_commit(txn);
+}
+
+enum zkt_err
+records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **records,
+                  struct problem *problem)
+{
+    struct lmdb_records *self = xcalloc(1, sizeof *self);
+    self->records.ops = &lmdb_ops;
+    self->data_path = xstrdup(path);
+    self->free_min_bytes = free_min_bytes;
+    self->lock_fd = -1;
+    self->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    mailbox_init(&self->commits);
+    mailbox_init(&self->fetches);
+    mailbox_init(&self->completions);
+    enum zkt_err err = mkdir(path, 0700) == 0 || errno == EEXIST
+                           ? ZKT_OK
+                           : problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+    if (err == ZKT_OK) {
+        err = take_lock(self, path, problem);
+    }
+    int result = err == ZKT_OK ? open_env(self) : 0;
+    if (result != 0) {
+        bool is_damaged = result == MDB_INVALID || result == MDB_CORRUPTED ||
+                          result == MDB_VERSION_MISMATCH || result == MDB_PAGE_NOTFOUND;
+        err = problem_set(problem, is_damaged ? ZKT_STORE_CORRUPT : ZKT_IO, "%s: %s", path,
+                          mdb_strerror(result));
+    }
+    if (err != ZKT_OK) {
+        lmdb_destroy(&self->records);
+        return err;
+    }
+    look_at_space(self);
+    pthread_create(&self->committer, NULL, run_committer, self);
+    pthread_create(&self->fetcher, NULL, run_fetcher, self);
+    self->has_threads = true;
+    *records = &self->records;
+    return ZKT_OK;
+}
