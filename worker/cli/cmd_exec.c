@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "command_line.h"
 #include "files.h"
-#include "options.h"
 
 enum {
     EXEC_OR = 1,

@@ -9,7 +9,7 @@
 
 #include "base/memory.h"
 #include "cli.h"
-#include "options.h"
+#include "command_line.h"
 #include "output.h"
 #include "rows.h"
 

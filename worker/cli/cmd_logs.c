@@ -5,8 +5,8 @@
 #include <strings.h>
 
 #include "cli.h"
+#include "command_line.h"
 #include "follow.h"
-#include "options.h"
 #include "output.h"
 #include "rows.h"
 

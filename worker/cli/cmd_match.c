@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "options.h"
+#include "command_line.h"
 #include "output.h"
 #include "rows.h"
 #include "wire/match_jsonl.h"

@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "cli.h"
+#include "command_line.h"
 #include "document.h"
-#include "options.h"
 #include "output.h"
 #include "rows.h"
 

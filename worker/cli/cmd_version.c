@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
-#include "options.h"
+#include "command_line.h"
 #include "output.h"
 #include "rows.h"
 

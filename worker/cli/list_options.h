@@ -1,6 +1,6 @@
 // list_options.h: the command line of `list`, `queues` and `tasks`.
 #pragma once
-#include "options.h"
+#include "command_line.h"
 
 struct list_options {
     const char *identity; // word, or --consumer

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/problem.h"
-#include "options.h"
+#include "command_line.h"
 #include "output.h"
 
 enum { COMMANDS_MAX = 64 };

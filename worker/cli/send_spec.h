@@ -1,6 +1,6 @@
 // send_spec.h: what a command line of `zkarton send` says about the task to send.
 #pragma once
-#include "options.h"
+#include "command_line.h"
 #include "words.h"
 
 struct send_file {

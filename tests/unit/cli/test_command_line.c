@@ -1,7 +1,7 @@
 // Command lines: options and words in any order, values attached or apart, mistakes named.
 #include "unit/testing.h"
 
-#include "options.h"
+#include "command_line.h"
 
 enum { OPTION_FLAG = 1, OPTION_TEXT };
 

@@ -1,4 +1,4 @@
-// options.h: reads a command line as a sequence of options and words, in any order up to "--".
+// command_line.h: reads a command line as a sequence of options and words, in any order up to "--".
 #pragma once
 #include "cli.h"
 
