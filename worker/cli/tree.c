@@ -161,6 +161,9 @@ append_error(struct bytes *out, const char *error)
     while (start > 0 && error[start - 1] != '\n') {
         start--;
     }
+    while (start < end && error[start] == ' ') {
+        start++;
+    }
     size_t first_len = strcspn(error, "\n");
     struct bytes text = {0};
     bytes_append(&text, error, first_len);

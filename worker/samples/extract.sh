@@ -16,7 +16,13 @@ fi
 mkdir files
 ulimit -f $((bytes_max / 1024))
 case ${ZKT_H_MIME:-} in
-application/zip) unzip -q -P '' "$1" -d files >&2 ;;
+application/zip)
+    unzip -qq -P '' "$1" -d files >&2 || {
+        status=$?
+        echo "unzip: not a whole zip file" >&2 # the last line is what trees show
+        exit $status
+    }
+    ;;
 application/vnd.debian.binary-package | application/x-debian-package) dpkg-deb --extract "$1" files ;;
 *) tar --extract --file "$1" --directory files --no-same-owner ;;
 esac
