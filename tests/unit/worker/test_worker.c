@@ -348,10 +348,10 @@ test_refused_child_crashes(void **state)
     start_and_welcome(&service);
     fake_expect(&service.fake, VERB_CREDIT);
     fake_deliver(&service.fake, 15, "{\"do\": \"child\"}");
-    struct submit_result result = {
-        .uid = fake_expect(&service.fake, VERB_SUBMIT)->submit.tasks[0].uid,
-        .code = ZKT_HELD_LIMIT,
-        .message = span_of_text("too many")};
+    struct submit_result result = {.uid =
+                                       fake_expect(&service.fake, VERB_SUBMIT)->submit.tasks[0].uid,
+                                   .code = ZKT_HELD_LIMIT,
+                                   .message = span_of_text("too many")};
     struct command command = {.verb = VERB_SUBMITTED};
     command.submitted = (struct submitted){.number = 1, .results = &result, .results_count = 1};
     fake_send(&service.fake, &command);
