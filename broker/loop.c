@@ -353,7 +353,7 @@ publish_metrics(struct loop *loop, int64_t now_ms)
     if (now_ms < loop->metrics_due_ms) {
         return;
     }
-    loop->metrics_due_ms = now_ms + METRICS_PERIOD_MS;
+    int64_t start_ns = clock_monotonic_ns();
     bytes_clear(&loop->metrics);
     engine_metrics(loop->engine, &loop->metrics);
     struct store_stats stats;
@@ -363,6 +363,10 @@ publish_metrics(struct loop *loop, int64_t now_ms)
     loop->figures.published_count = log_pub_published_count(loop->log_pub);
     loop_metrics(&loop->figures, front_counts(loop->front), &stats, &loop->metrics);
     http_server_publish(loop->http, bytes_span(&loop->metrics), engine_unhealthy(loop->engine));
+    // With many consumers the text takes a while: never more than half a percent of the loop's
+    // time.
+    int64_t elapsed_ms = (clock_monotonic_ns() - start_ns) / 1000000;
+    loop->metrics_due_ms = now_ms + (elapsed_ms > 5 ? elapsed_ms * 200 : METRICS_PERIOD_MS);
 }
 
 // Waits for anything to happen, at most timeout_ms.

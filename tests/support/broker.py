@@ -129,6 +129,16 @@ class Broker:
         with urllib.request.urlopen(self.endpoints["http"] + "/metrics", timeout=DEADLINE_S) as answer:
             return answer.read().decode()
 
+    def metrics_with(self, word):
+        """The metrics once they contain word: they are made anew every second."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            text = self.metrics()
+            if word in text:
+                return text
+            time.sleep(0.05)
+        raise AssertionError(f"no {word!r} in the metrics:\n{text}")
+
     def metric(self, name):
         """The sum of all lines of one metric whose name (and labels) begin so."""
         total = 0.0

@@ -173,9 +173,9 @@ class LeaseTest(unittest.TestCase):
         while time.monotonic() < deadline:  # S19
             watcher.send("QUERY", {"what": "queues"})
             row = watcher.expect("ANSWER")["rows"][0]
-            if row["waiting_normal"] + row["running"] == 0:
+            if row["normal"] + row["running"] == 0:
                 break
-        self.assertEqual(row["waiting_normal"] + row["running"], 0)
+        self.assertEqual(row["normal"] + row["running"], 0)
         while second.socket.poll(0):
             self.assertNotEqual(second.receive()[0], "DELIVER")
 
@@ -194,7 +194,7 @@ class LeaseTest(unittest.TestCase):
         while waiting and time.monotonic() < deadline:
             remover.send("HEARTBEAT", {}, 0)
             watcher.send("QUERY", {"what": "queues"})
-            waiting = sum(row["waiting_normal"] + row["running"] for row in watcher.expect("ANSWER")["rows"])
+            waiting = sum(row["normal"] + row["running"] for row in watcher.expect("ANSWER")["rows"])
         self.assertEqual(waiting, 0)
         remover.send("BYE", {})
         remover.expect("BYE")

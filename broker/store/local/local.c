@@ -269,11 +269,23 @@ store_batch(const struct store *store)
     return store->open_number;
 }
 
+// A completion of an analysis that changed no record (nobody took its task) needs a batch of its
+// own to be told by.
+static bool
+has_completion(const struct store *store)
+{
+    if (list_is_empty(&store->done_waiting)) {
+        return false;
+    }
+    const struct list_link *last = store->done_waiting.head.prev;
+    return container_of(last, struct done_waiting, link)->batch == store->open_number;
+}
+
 bool
 store_batch_is_empty(const struct store *store)
 {
     return store->open.ops_count == 0 && list_is_empty(&store->dirty_consumers) &&
-           list_is_empty(&store->dirty_instances) && list_is_empty(&store->done_waiting);
+           list_is_empty(&store->dirty_instances) && !has_completion(store);
 }
 
 bool
