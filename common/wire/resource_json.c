@@ -32,6 +32,9 @@ resource_value(struct arena *arena, const struct resource *resource)
         value_put(arena, &metadata, "sha256",
                   hex_text(arena, resource->sha256, sizeof resource->sha256));
     }
+    if (value_get(&metadata, "sha256") == NULL) {
+        value_put(arena, &metadata, "sha256", value_null()); // as Karton does
+    }
     const struct value *sha256 = value_get(&metadata, "sha256");
     struct value flags = value_list();
     if ((resource->flags & RESOURCE_DIRECTORY) != 0) {
@@ -46,7 +49,7 @@ resource_value(struct arena *arena, const struct resource *resource)
     value_put(arena, &map, "size", size);
     value_put(arena, &map, "metadata", metadata);
     value_put(arena, &map, "flags", flags);
-    value_put(arena, &map, "sha256", sha256 != NULL ? *sha256 : value_null());
+    value_put(arena, &map, "sha256", *sha256);
     struct value outer = value_map();
     value_put(arena, &outer, resource_key, map);
     return outer;
@@ -141,7 +144,8 @@ read_sha256(struct arena *arena, const struct value *map, struct resource *out)
         value_put(arena, &out->metadata, "sha256", *sha256);
     }
     out->has_sha256 = parse_sha256(value_get(&out->metadata, "sha256"), out->sha256);
-    if (out->has_sha256) {
+    const struct value *left = value_get(&out->metadata, "sha256");
+    if (out->has_sha256 || (left != NULL && left->type == VALUE_NULL)) {
         value_remove(&out->metadata, "sha256");
     }
 }
