@@ -60,7 +60,7 @@ cmd_delete(struct cli *cli, int argc, char **argv)
     row_arg(&args, "identity", identity);
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
-    int code = rows_one(cli, "consumer", bytes_text(&args), &answer, &row);
+    int code = rows_one(cli, "consumer", "identity", identity, &answer, &row);
     zkt_value_destroy(&answer);
     if (code == EXIT_YES && !has_yes && !is_confirmed(identity)) {
         cli_note(cli, "zkarton: not deleted");

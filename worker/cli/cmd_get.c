@@ -119,13 +119,11 @@ cmd_get(struct cli *cli, int argc, char **argv)
         .on_progress = output_progress,
         .arg = cli,
     };
-    struct bytes args = {0};
-    row_arg(&args, "uid", row_uid(get.uid));
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
     code = cli_connect_as(cli, &options);
     if (code == EXIT_YES) {
-        code = rows_one(cli, "task", bytes_text(&args), &answer, &row);
+        code = rows_one(cli, "task", "uid", row_uid(get.uid), &answer, &row);
     }
     const zkt_resource_t *resource = code == EXIT_YES ? find_resource(row, get.key) : NULL;
     if (code == EXIT_YES && resource == NULL) {
@@ -138,6 +136,5 @@ cmd_get(struct cli *cli, int argc, char **argv)
         code = err == ZKT_OK ? EXIT_YES : cli_client_fail(cli, err);
     }
     zkt_value_destroy(&answer);
-    bytes_fini(&args);
     return code;
 }

@@ -66,7 +66,7 @@ list_one(struct cli *cli, const char *identity)
     row_arg(&args, "identity", identity);
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
-    int code = rows_one(cli, "consumer", bytes_text(&args), &answer, &row);
+    int code = rows_one(cli, "consumer", "identity", identity, &answer, &row);
     if (code == EXIT_YES && cli->output == OUTPUT_TABLE) {
         struct bytes text = {0};
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

@@ -39,6 +39,23 @@ struct matching {
     size_t takers_count;
 };
 
+// One line for each rule becomes one cell.
+static void
+put_reasons(struct table *table, const char *why)
+{
+    struct bytes text = {0};
+    while (*why != '\0') {
+        size_t len = strcspn(why, "\n");
+        if (len > 0) {
+            bytes_append_text(&text, text.len > 0 ? "; " : "");
+            bytes_append(&text, why, len);
+        }
+        why += len + (why[len] == '\n');
+    }
+    table_cell(table, bytes_text(&text));
+    bytes_fini(&text);
+}
+
 static int
 visit(void *arg, const zkt_value_t *row)
 {
@@ -56,7 +73,7 @@ visit(void *arg, const zkt_value_t *row)
     } else {
         table_cell(matching->table, row_text(row, "identity", ""));
         table_cell(matching->table, is_match ? "yes" : "no");
-        table_cell(matching->table, row_text(row, "why", ""));
+        put_reasons(matching->table, row_text(row, "why", ""));
     }
     return EXIT_YES;
 }

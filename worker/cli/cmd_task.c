@@ -17,11 +17,9 @@ cmd_task(struct cli *cli, int argc, char **argv)
     if (words_count != 1) {
         return words_count == 0 ? cli_usage("task", "which task? Write its uid.") : code;
     }
-    struct bytes args = {0};
-    row_arg(&args, "uid", row_uid(uid));
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
-    code = rows_one(cli, "task", bytes_text(&args), &answer, &row);
+    code = rows_one(cli, "task", "uid", row_uid(uid), &answer, &row);
     if (code == EXIT_YES && cli->output == OUTPUT_NAME) {
         output_line(row_text(row, "uid", ""), false);
     } else if (code == EXIT_YES) {
@@ -36,6 +34,5 @@ cmd_task(struct cli *cli, int argc, char **argv)
         bytes_fini(&json);
     }
     zkt_value_destroy(&answer);
-    bytes_fini(&args);
     return code;
 }

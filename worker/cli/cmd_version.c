@@ -22,7 +22,7 @@ cmd_version(struct cli *cli, int argc, char **argv)
     fflush(stdout);
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
-    code = rows_one(cli, "broker", "", &answer, &row);
+    code = rows_one(cli, "broker", NULL, "", &answer, &row);
     struct bytes line = {0};
     if (cli->output == OUTPUT_JSON) {
         bytes_append_text(&line, "{\"client\": ");

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "base/problem.h"
 #include "output.h"
 #include "words.h"
 
-enum { PAGE_ROWS = 500 };
+enum { PAGE_ROWS = 500, CONSUMERS_SEEN_MAX = 10000 };
 
 const char *
 row_text(const zkt_value_t *row, const char *key, const char *fallback)
@@ -162,19 +164,67 @@ rows_print(struct cli *cli, const struct row_view *view, size_t *rows_count)
     return code;
 }
 
+struct names {
+    char **texts; // owned
+    size_t count;
+};
+
+static int
+collect_name(void *arg, const zkt_value_t *row)
+{
+    struct names *names = arg;
+    names->texts = xrealloc(names->texts, (names->count + 1) * sizeof(char *));
+    names->texts[names->count++] = xstrdup(row_text(row, "identity", ""));
+    return EXIT_YES;
+}
+
+// NOT_FOUND with the nearest of the consumers that there are.
+static int
+no_consumer(struct cli *cli, const char *identity)
+{
+    const struct row_view view = {.what = "consumers", .args = "", .rows_max = CONSUMERS_SEEN_MAX};
+    struct cli quiet = *cli;
+    struct names names = {0};
+    quiet.is_quiet = true;
+    int code = rows_each(&quiet, &view, collect_name, &names);
+    const char *near =
+        code == EXIT_YES ? nearest(identity, (const char *const *)names.texts, names.count) : NULL;
+    if (near != NULL) {
+        code = cli_fail(ZKT_NOT_FOUND, "no consumer \"%s\". Did you mean \"%s\"?", identity, near);
+    } else {
+        code = cli_fail(ZKT_NOT_FOUND, "no consumer \"%s\"", identity);
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        free(names.texts[i]);
+    }
+    free(names.texts);
+    return code;
+}
+
 int
-rows_one(struct cli *cli, const char *what, const char *args, zkt_value_t **answer,
+rows_one(struct cli *cli, const char *what, const char *key, const char *name, zkt_value_t **answer,
          const zkt_value_t **row)
 {
     *answer = NULL;
     *row = NULL;
     int code = cli_connect(cli);
-    if (code == EXIT_YES) {
-        code = ask(cli, &(struct row_view){.what = what, .args = args}, NULL, 1, answer);
+    if (code != EXIT_YES) {
+        return code;
     }
-    if (code == EXIT_YES) {
-        *row = zkt_value_at(zkt_value_get(*answer, "rows"), 0);
-        code = *row != NULL ? EXIT_YES : cli_fail(ZKT_NOT_FOUND, "no such %s: %s", what, args);
+    struct bytes json = {0};
+    if (key != NULL) {
+        row_arg(&json, key, name);
     }
+    char *args = xasprintf("{%s}", bytes_text(&json));
+    enum zkt_err err = zkt_client_query(cli->client, what, args, answer);
+    *row = zkt_value_at(zkt_value_get(*answer, "rows"), 0);
+    if (err != ZKT_OK && err != ZKT_NOT_FOUND) {
+        code = cli_client_fail(cli, err);
+    } else if (*row == NULL) {
+        code = strcmp(what, "consumer") == 0 ? no_consumer(cli, name)
+                                             : cli_fail(ZKT_NOT_FOUND, "no %s %s", what, name);
+    }
+    free(args);
+    bytes_fini(&json);
     return code;
 }

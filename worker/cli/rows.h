@@ -24,10 +24,11 @@ rows_print(struct cli *cli, const struct row_view *view, size_t *rows_count);
 int
 rows_each(struct cli *cli, const struct row_view *view,
           int (*visit)(void *arg, const zkt_value_t *row), void *arg);
-// rows_one asks for exactly one row. It is borrowed from *answer, which the caller destroys; none:
-// NOT_FOUND is reported.
+// rows_one asks for the one row that this member of the arguments names: "uid" of a task,
+// "identity" of a consumer. The row is borrowed from *answer, which the caller destroys. None:
+// NOT_FOUND is reported, for a consumer with the nearest name that there is.
 int
-rows_one(struct cli *cli, const char *what, const char *args, zkt_value_t **answer,
+rows_one(struct cli *cli, const char *what, const char *key, const char *name, zkt_value_t **answer,
          const zkt_value_t **row);
 
 // row_text, row_int: a member, or the fallback.
