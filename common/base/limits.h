@@ -37,8 +37,8 @@ enum {
     LIMIT_REGEX_MATCH = 100000, // PCRE2 match limit
     LIMIT_REGEX_DEPTH = 10000,
     LIMIT_REGEX_HEAP_KIB = 4096,
-    LIMIT_REGEX_STEPS = 200000,     // items of patterns tried by one evaluation of a filter
-    LIMIT_FILTER_STEPS = 1 << 19,   // values looked at by one evaluation of a filter
+    LIMIT_REGEX_STEPS = 200000,   // items of patterns tried by one evaluation of a filter
+    LIMIT_FILTER_STEPS = 1 << 19, // values looked at by one evaluation of a filter
     LIMIT_REGEX_HITS_PER_TURN =
         16, // after so many limit hits a bind's regexes are off until the next turn
 
