@@ -3,8 +3,9 @@
 // One path for a new process, a lost connection and a restarted broker: the session belongs to the
 // instance; the newest HELLO of an instance wins; `held` says what the process still works on.
 // Leases it names go on, leases it does not name are requeued uncounted, what the store holds as
-// suspect becomes a lease again, and the rest comes back as REVOKE. WELCOME leaves when bind and
-// presence are durable; deliveries follow it.
+// suspect becomes a lease again (if this process was present when the broker stopped: one that was
+// lost before has lost its leases for good), and the rest comes back as REVOKE. WELCOME leaves when
+// bind and presence are durable; deliveries follow it.
 #include "core/handle.h"
 
 #include "base/log.h"
@@ -153,6 +154,10 @@ resume_held(struct engine *engine, struct session *session, const struct held *h
         list_remove(&lease->outgoing);
         return;
     }
+    if (!session->may_resume) {
+        revoked[(*revoked_count)++] = held->delivery;
+        return;
+    }
     struct request_open request = {
         .session = session->number,
         .consumer = session->consumer->number,
@@ -242,7 +247,10 @@ handle_hello(struct engine *engine, struct span peer, const struct command *comm
     }
     session->is_retiring = is_retiring;
     if (consumer != NULL) {
+        struct instance_record instance = {0};
         session->generation = is_retiring ? hello->bind_generation : consumer->generation;
+        session->may_resume = store_instance(engine->store, &session->instance, &instance) &&
+                              instance.consumer == consumer->number;
         store_put_instance(engine->store, &session->instance, consumer->number, engine->wall_ms);
         resume_all(engine, session, hello);
     }

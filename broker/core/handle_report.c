@@ -61,7 +61,8 @@ settle_unleased(struct engine *engine, const struct session *session,
         result->code = ZKT_NOT_YET; // it may be among those being resumed
         return;
     }
-    if (consumer != session->consumer->number || item->state == REPORT_RETURNED) {
+    if (consumer != session->consumer->number || !session->may_resume ||
+        item->state == REPORT_RETURNED) {
         result->code = ZKT_LEASE_LOST;
         return;
     }

@@ -97,6 +97,7 @@ struct session {
     bool is_welcomed; // its HELLO is durable: deliveries may follow
     bool is_retiring;
     bool is_transactional;
+    bool may_resume; // it was present when the broker stopped: suspect tasks may be its own
     uint32_t concurrency;
     uint32_t window;
     uint32_t leases_count;

@@ -167,6 +167,7 @@ store_find_consumer(const struct store *store, struct span identity, uint32_t *c
 struct instance_record {
     uint64_t last_number;   // last SUBMIT number wholly applied
     uint32_t applied_count; // tasks applied of last_number + 1, when it spans batches
+    uint32_t consumer;      // that it serves, durably known; 0: none
 };
 bool
 store_instance(const struct store *store, const struct uid *instance, struct instance_record *out);

@@ -68,9 +68,10 @@ check_consumer(struct world *world, const struct engine *engine, const struct co
         }
     }
     if (free_count != consumer->free_count || sessions_count != consumer->sessions_count) {
-        world_violated(world, 14, "a consumer counts %" PRIu64 " free and %zu sessions, it has "
-                       "%" PRIu64 " and %zu", consumer->free_count, consumer->sessions_count,
-                       free_count, sessions_count);
+        world_violated(world, 14,
+                       "a consumer counts %" PRIu64 " free and %zu sessions, it has "
+                       "%" PRIu64 " and %zu",
+                       consumer->free_count, consumer->sessions_count, free_count, sessions_count);
     }
     struct consumer_record record;
     if (!store_consumer(engine->store, consumer->number, &record)) {
@@ -78,8 +79,9 @@ check_consumer(struct world *world, const struct engine *engine, const struct co
         return;
     }
     if (record.held_count != leases_count && !consumer->is_dropping) {
-        world_violated(world, 14, "the store counts %" PRIu64 " held tasks, there are %" PRIu64
-                       " leases", record.held_count, leases_count);
+        world_violated(world, 14,
+                       "the store counts %" PRIu64 " held tasks, there are %" PRIu64 " leases",
+                       record.held_count, leases_count);
     }
     if (record.generation != consumer->generation) {
         world_violated(world, 17, "engine and store know another generation");

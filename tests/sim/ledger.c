@@ -41,7 +41,7 @@ struct routed {
     bool may_be_settled; // a REPORT of its last delivery reached the broker, which may have kept it
     uint64_t settled_batch; // the batch of that; 0: durable
     bool is_gone;           // REPORTED gone
-    bool was_settled; // before the report being handled
+    bool was_settled;       // before the report being handled
     bool is_in_crashed_rows;
 };
 
@@ -52,6 +52,7 @@ struct given {
     bool is_open; // counts against the window
     bool is_reported;
     enum report_state state;
+    uint64_t life; // of the broker that gave it
 };
 
 struct root {
@@ -178,7 +179,8 @@ static size_t
 service_index_of(const char *identity, size_t len)
 {
     for (size_t i = 0; i < services_count; i++) {
-        if (strlen(services[i].identity) == len && memcmp(services[i].identity, identity, len) == 0) {
+        if (strlen(services[i].identity) == len &&
+            memcmp(services[i].identity, identity, len) == 0) {
             return i;
         }
     }
@@ -189,6 +191,16 @@ static bool
 takes(const struct service *service, char type)
 {
     return type != '\0' && strchr(service->types, type) != NULL;
+}
+
+static void
+trace_task(struct world *world, const char *what, const struct uid *uid, uint64_t delivery)
+{
+    char text[UID_TEXT_SIZE];
+    if (world->is_traced) {
+        uid_format(uid, text);
+        world_trace(world, "  %s %s as %" PRIu64, what, text, delivery);
+    }
 }
 
 void
@@ -251,6 +263,7 @@ ledger_heard(struct world *world, const struct peer *peer, const struct command 
             given->is_open = false;
             presence->open_count--;
         }
+        trace_task(world, "reported", &item->uid, item->delivery);
         given->is_reported = true;
         given->state = item->state;
         given->routed->was_settled = given->routed->may_be_settled;
@@ -335,7 +348,8 @@ routed_get(struct world *world, const struct peer *peer, const struct deliver_it
     GROW(ledger->routed_list, ledger->routed_count, ledger->routed_capacity);
     ledger->routed_list[ledger->routed_count++] = routed;
     struct routed *before = entry->routed[service_index];
-    if (before != NULL && uid_is_none(&item->task.retry_of) && services[service_index].is_persistent) {
+    if (before != NULL && uid_is_none(&item->task.retry_of) &&
+        services[service_index].is_persistent) {
         world_violated(world, 3, "%s got two copies of one task", peer->identity);
     }
     entry->routed[service_index] = routed;
@@ -395,6 +409,7 @@ said_item(struct world *world, const struct peer *peer, const struct uid *instan
 {
     struct ledger *ledger = world->ledger;
     struct entry *entry = find(ledger->entries, &item->task.orig);
+    trace_task(world, "delivered", &item->task.uid, item->delivery);
     if (entry == NULL) {
         world_violated(world, 4, "%s got a task that nobody sent", peer->identity);
         return;
@@ -431,8 +446,11 @@ said_item(struct world *world, const struct peer *peer, const struct uid *instan
         return;
     }
     struct given *given = xcalloc(1, sizeof *given);
-    *given = (struct given){
-        .routed = routed, .delivery = item->delivery, .instance = *instance, .is_open = true};
+    *given = (struct given){.routed = routed,
+                            .delivery = item->delivery,
+                            .instance = *instance,
+                            .is_open = true,
+                            .life = world->restarts_count};
     (void)map_put(ledger->given, &given->delivery, sizeof given->delivery, given);
     GROW(ledger->given_list, ledger->given_count, ledger->given_capacity);
     ledger->given_list[ledger->given_count++] = given;
@@ -486,6 +504,11 @@ said_reported(struct world *world, const struct reported *reported)
             continue;
         }
         struct routed *routed = given->routed;
+        trace_task(world,
+                   item->code != ZKT_OK ? zkt_err_name(item->code)
+                   : item->gone         ? "gone"
+                                        : "settled",
+                   &item->uid, item->delivery);
         if (item->code != ZKT_OK) {
             routed->may_be_settled = routed->was_settled;
             continue;
@@ -493,9 +516,11 @@ said_reported(struct world *world, const struct reported *reported)
         if (item->gone) {
             // Only an earlier report whose answer was lost explains it, or the third lost worker.
             routed->is_gone = true;
-            if (!routed->was_settled && services[routed->service_index].is_strict &&
-                routed->attempt < DELIVERIES_MAX) {
-                world_violated(world, 2, "a task of %s vanished",
+            if (!routed->was_settled && !routed->is_finished && !routed->is_crashed &&
+                services[routed->service_index].is_strict && routed->attempt < DELIVERIES_MAX) {
+                char text[UID_TEXT_SIZE];
+                uid_format(&routed->uid, text);
+                world_violated(world, 2, "task %s of %s vanished", text,
                                services[routed->service_index].identity);
             }
             continue;
@@ -505,6 +530,10 @@ said_reported(struct world *world, const struct reported *reported)
         }
         if (routed->is_finished || routed->is_crashed) {
             world_violated(world, 3, "a task of %s was settled twice",
+                           services[routed->service_index].identity);
+        }
+        if (routed->last_delivery != item->delivery && given->life == world->restarts_count) {
+            world_violated(world, 3, "a lost lease of %s was settled",
                            services[routed->service_index].identity);
         }
         routed->ok_delivery = item->delivery;

@@ -240,10 +240,8 @@ peer_submit(struct world *world, struct peer *peer, char type, size_t count, str
                           .id = ++peer->next_id,
                           .delivery = parent != NULL ? parent->delivery : 0};
     struct command command = {.verb = VERB_SUBMIT, .id = sent->id};
-    command.submit = (struct submit){.number = sent->number,
-                                     .delivery = sent->delivery,
-                                     .tasks = tasks,
-                                     .tasks_count = count};
+    command.submit = (struct submit){
+        .number = sent->number, .delivery = sent->delivery, .tasks = tasks, .tasks_count = count};
     command_encode(&command, &sent->frame);
     for (size_t i = 0; i < count; i++) {
         ledger_submitted(world, peer, sent->number, &tasks[i], parent, type);
@@ -282,10 +280,8 @@ static void
 report(struct world *world, struct peer *peer, struct work *work)
 {
     struct command command = command_new(peer, VERB_REPORT);
-    struct report_item item = {.delivery = work->delivery,
-                               .uid = work->uid,
-                               .state = work->state,
-                               .after = work->after};
+    struct report_item item = {
+        .delivery = work->delivery, .uid = work->uid, .state = work->state, .after = work->after};
     if (work->state == REPORT_CRASHED) {
         item.error = span_of_text("it did not work");
     }
@@ -321,8 +317,7 @@ emit_children(struct world *world, struct peer *peer, struct work *work)
     while (count > 0 && types_count > 0) {
         size_t some = 1 + (size_t)random_below(&world->random, count);
         char type = service->emits[random_below(&world->random, types_count)];
-        uint64_t number =
-            peer_submit(world, peer, type, some, work, PRIORITY_LOW, NULL);
+        uint64_t number = peer_submit(world, peer, type, some, work, PRIORITY_LOW, NULL);
         if (number == 0) {
             return;
         }
@@ -393,7 +388,8 @@ take_deliver(struct world *world, struct peer *peer, const struct deliver *deliv
             work = peer->works[j].is_used ? NULL : &peer->works[j];
         }
         if (work == NULL) {
-            world_violated(world, 8, "peer %zu has more than %d deliveries", peer->index, WORKS_MAX);
+            world_violated(world, 8, "peer %zu has more than %d deliveries", peer->index,
+                           WORKS_MAX);
             return;
         }
         const struct value *type = value_get(&item->task.headers, "type");

@@ -26,15 +26,15 @@ const struct service services[] = {
 const size_t services_count = sizeof services / sizeof *services;
 
 struct weather {
-    unsigned submit_permille;  // per producer and step
-    unsigned die_permille;     // per step, a peer
-    unsigned stop_permille;    // per step, a peer stops for longer than the expiry
-    unsigned leave_permille;   // per step, a worker leaves
-    unsigned kill_permille;    // per step, the broker
-    unsigned freeze_permille;  // per step, the broker
-    unsigned fail_permille;    // per step, the next commit
-    unsigned full_permille;    // per step, the disk for a while
-    unsigned clock_permille;   // per step, the wall clock
+    unsigned submit_permille; // per producer and step
+    unsigned die_permille;    // per step, a peer
+    unsigned stop_permille;   // per step, a peer stops for longer than the expiry
+    unsigned leave_permille;  // per step, a worker leaves
+    unsigned kill_permille;   // per step, the broker
+    unsigned freeze_permille; // per step, the broker
+    unsigned fail_permille;   // per step, the next commit
+    unsigned full_permille;   // per step, the disk for a while
+    unsigned clock_permille;  // per step, the wall clock
     unsigned upload_permille;
     int64_t full_until_ms;
 };
@@ -96,10 +96,10 @@ has_all_consumers(struct world *world)
         uint32_t number = 0;
         if (services[i].is_strict &&
             (world->engine == NULL ||
-             !store_find_consumer(engine_store(world->engine),
-                                  (struct span){(const uint8_t *)services[i].identity,
-                                                strlen(services[i].identity)},
-                                  &number))) {
+             !store_find_consumer(
+                 engine_store(world->engine),
+                 (struct span){(const uint8_t *)services[i].identity, strlen(services[i].identity)},
+                 &number))) {
             return false;
         }
     }
@@ -327,8 +327,14 @@ storm_run(uint64_t seed, uint64_t events_min, bool is_traced, struct storm_resul
     draw_weather(world, &weather);
     world->is_calm = false;
     storm(world, &weather, events_min);
+    uint64_t limit = world->tasks_max;
     calm(world);
-    if (!world_is_violated(world) && !world_run(world, world_is_quiet, 120000)) {
+    bool is_quiet = world_run(world, world_is_quiet, 30000);
+    if (!is_quiet && limit < world->tasks_max && !world_is_violated(world)) {
+        // The hard limit was reached with children pending: an operator raises it.
+        world_kill_broker(world, 10);
+    }
+    if (!is_quiet && !world_is_violated(world) && !world_run(world, world_is_quiet, 120000)) {
         explain_unrest(world);
     }
     if (!world_is_violated(world)) {

@@ -81,8 +81,8 @@ push(struct world *world, struct message *message)
 {
     if (world->messages_count == world->messages_capacity) {
         world->messages_capacity = world->messages_capacity * 2 + 64;
-        world->messages = xrealloc(world->messages,
-                                   world->messages_capacity * sizeof(struct message *));
+        world->messages =
+            xrealloc(world->messages, world->messages_capacity * sizeof(struct message *));
     }
     size_t at = world->messages_count++;
     while (at > 0 && is_sooner(message, world->messages[(at - 1) / 2])) {
@@ -184,12 +184,11 @@ world_connect(struct world *world, struct peer *peer)
 {
     if (world->connections_count == world->connections_capacity) {
         world->connections_capacity = world->connections_capacity * 2 + 64;
-        world->connections = xrealloc(world->connections, world->connections_capacity *
-                                                              sizeof *world->connections);
+        world->connections =
+            xrealloc(world->connections, world->connections_capacity * sizeof *world->connections);
     }
-    world->connections[world->connections_count++] =
-        (struct connection){
-            .peer_index = peer->index, .instance = peer->instance, .is_alive = true};
+    world->connections[world->connections_count++] = (struct connection){
+        .peer_index = peer->index, .instance = peer->instance, .is_alive = true};
     peer->connection = world->connections_count;
     world_trace(world, "peer %zu connects as %" PRIu64, peer->index, peer->connection);
 }
@@ -530,8 +529,10 @@ world_is_quiet(struct world *world)
     struct store *store = engine_store(world->engine);
     struct store_stats stats = {0};
     store_stats(store, &stats);
-    if (stats.analyses_count > 0 || stats.intents_count > 0 || store_is_committing(store) ||
-        !store_batch_is_empty(store)) {
+    if (stats.state_counts[TASK_DECLARED] + stats.state_counts[TASK_SPAWNED] +
+                stats.state_counts[TASK_STARTED] >
+            0 ||
+        stats.intents_count > 0 || store_is_committing(store) || !store_batch_is_empty(store)) {
         return false;
     }
     for (size_t i = 0; i < world->peers_count; i++) {

@@ -79,8 +79,8 @@ struct peer {
     bool wants_to_leave;
     int64_t heard_ms;
     int64_t sent_ms;
-    int64_t connect_ms;      // when it connects again
-    int64_t resend_ms;       // when it sends its open SUBMITs again; 0: not needed
+    int64_t connect_ms;       // when it connects again
+    int64_t resend_ms;        // when it sends its open SUBMITs again; 0: not needed
     int64_t stopped_until_ms; // SIGSTOP
     int64_t revive_ms;        // of a dead one: when it starts again; 0: never
     struct work works[WORKS_MAX];
@@ -88,7 +88,7 @@ struct peer {
     size_t sent_count;
     struct uid uploaded; // last granted
     bool answered_query;
-    uint64_t done_count;    // DONEs received
+    uint64_t done_count; // DONEs received
     uint64_t errors[ZKT_ERR_COUNT];
     uint64_t delivered_count;
     uint64_t revoked_count;
@@ -130,7 +130,7 @@ struct world {
     struct peer peers[PEERS_MAX];
     size_t peers_count;
     struct ledger *ledger;
-    bool is_calm; // no faults any more
+    bool is_calm;            // no faults any more
     unsigned crash_permille; // a task that ends Crashed
     unsigned return_permille;
     unsigned resource_permille;

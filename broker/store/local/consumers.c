@@ -385,6 +385,7 @@ store_instance(const struct store *store, const struct uid *uid, struct instance
         return false;
     }
     out->last_number = instance->last_number;
+    out->consumer = instance->consumer;
     return true;
 }
 
