@@ -210,6 +210,18 @@ ask_metrics(struct question *question, struct problem *problem)
     return ZKT_OK;
 }
 
+static enum zkt_err
+ask_broker(struct question *question, struct problem *problem)
+{
+    (void)problem;
+    struct arena *arena = &question->engine->scratch;
+    struct value row = value_map();
+    value_put(arena, &row, "version", value_text(arena, ZKT_BROKER_VERSION));
+    value_put(arena, &row, "protocol", value_int(PROTOCOL_VERSION));
+    value_append(arena, &question->rows, row);
+    return ZKT_OK;
+}
+
 // ---- Questions to the store
 
 static enum zkt_err
@@ -298,10 +310,12 @@ enum ask_kind {
     ASK_METRICS,
     ASK_TASKS,
     ASK_TREE,
-    ASK_TASK
+    ASK_TASK,
+    ASK_BROKER
 };
-static const char *const ask_names[] = {"consumers", "consumer", "queues", "workers", "match",
-                                        "analysis",  "metrics",  "tasks",  "tree",    "task"};
+static const char *const ask_names[] = {"consumers", "consumer", "queues",  "workers",
+                                        "match",     "analysis", "metrics", "tasks",
+                                        "tree",      "task",     "broker"};
 
 static enum zkt_err
 ask(struct question *question, enum ask_kind kind, struct problem *problem)
@@ -327,6 +341,8 @@ ask(struct question *question, enum ask_kind kind, struct problem *problem)
         return ask_store(question, QUERY_TREE, problem);
     case ASK_TASK:
         return ask_store(question, QUERY_TASK, problem);
+    case ASK_BROKER:
+        return ask_broker(question, problem);
     }
     return ZKT_OK;
 }
@@ -342,7 +358,7 @@ parse_kind(struct span what, enum ask_kind *kind, struct problem *problem)
     }
     return problem_set(problem, ZKT_INVALID,
                        "what: \"%.*s\" is none of consumers, consumer, queues, workers, match, "
-                       "analysis, metrics, tasks, tree, task",
+                       "analysis, metrics, tasks, tree, task, broker",
                        what.len < 64 ? (int)what.len : 64, (const char *)what.data);
 }
 
