@@ -17,7 +17,7 @@ enum {
     LIMIT_RESOURCES_COUNT = 4096, // resources of a task
     LIMIT_RESOURCE_NAME_BYTES = 16 << 10,
     LIMIT_ERROR_BYTES = 64 << 10, // error text of a crashed task
-    LIMIT_SUBMITS_OPEN = 64,      // SUBMITs of a session that are not answered yet
+    LIMIT_SUBMITS_OPEN = 1024,    // SUBMITs of a session that are not answered yet
 
     // Values.
     LIMIT_VALUE_DEPTH = 64,     // nesting of lists and maps
