@@ -308,14 +308,14 @@ enum ask_kind {
     ASK_MATCH,
     ASK_ANALYSIS,
     ASK_METRICS,
+    ASK_BROKER,
     ASK_TASKS,
     ASK_TREE,
-    ASK_TASK,
-    ASK_BROKER
+    ASK_TASK
 };
 static const char *const ask_names[] = {"consumers", "consumer", "queues",  "workers",
-                                        "match",     "analysis", "metrics", "tasks",
-                                        "tree",      "task",     "broker"};
+                                        "match",     "analysis", "metrics", "broker",
+                                        "tasks",     "tree",     "task"};
 
 static enum zkt_err
 ask(struct question *question, enum ask_kind kind, struct problem *problem)
