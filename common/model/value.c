@@ -212,7 +212,13 @@ value_put_key(struct arena *arena, struct value *map, struct value key, struct v
 bool
 value_remove(struct value *map, const char *key)
 {
-    struct member *member = find_member(map, key, strlen(key));
+    return value_remove_n(map, key, strlen(key));
+}
+
+bool
+value_remove_n(struct value *map, const void *key, size_t key_len)
+{
+    struct member *member = find_member(map, key, key_len);
     if (member == NULL) {
         return false;
     }

@@ -80,6 +80,8 @@ uint32_t
 value_capacity(uint32_t len);
 bool
 value_remove(struct value *map, const char *key); // false: was not there
+bool
+value_remove_n(struct value *map, const void *key, size_t key_len);
 // value_get returns NULL when absent or not a map.
 const struct value *
 value_get(const struct value *map, const char *key);

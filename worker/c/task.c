@@ -11,6 +11,7 @@
 #include "frame.h"
 #include "handles.h"
 #include "wire/msgpack_value.h"
+#include "wire/payload.h"
 
 // Upper bounds of what msgpack adds around a value, a task, a resource.
 enum { VALUE_OVERHEAD = 9, TASK_OVERHEAD = 192, RESOURCE_OVERHEAD = 160 };
@@ -339,13 +340,8 @@ task_inherit(struct zkt_task *child, const struct zkt_task *parent)
     if (!task_load(parent) || !task_load(child)) {
         return;
     }
-    for (uint32_t item_index = 0; item_index < parent->payload_persistent.len; item_index++) {
-        const struct member *member = &parent->payload_persistent.members[item_index];
-        struct value key = value_copy(&child->arena, &member->key);
-        value_remove(&child->payload, key.text);
-        value_put_key(&child->arena, &child->payload_persistent, key,
-                      value_copy(&child->arena, &member->value));
-    }
+    payload_merge(&child->arena, &parent->payload_persistent, &child->payload,
+                  &child->payload_persistent);
     // Resources are counted even where the child does not use them: pack leaves those out.
     for (size_t item_index = 0; item_index < parent->resources.count; item_index++) {
         resource_list_add(&child->resources, parent->resources.items[item_index]);
