@@ -23,6 +23,19 @@ struct sending {
 };
 
 static void
+print_root(const struct cli *cli, const char *root_uid, uint32_t taken_count)
+{
+    if (cli->output == OUTPUT_JSON) {
+        struct bytes line = {0};
+        bytes_printf(&line, "{\"root\": \"%s\", \"taken\": %" PRIu32 "}", root_uid, taken_count);
+        output_line(bytes_text(&line), true);
+        bytes_fini(&line);
+    } else {
+        output_line(root_uid, true);
+    }
+}
+
+static void
 on_sent(void *arg, const char *root_uid, enum zkt_err result, uint32_t taken_count,
         const char *error)
 {
@@ -32,7 +45,7 @@ on_sent(void *arg, const char *root_uid, enum zkt_err result, uint32_t taken_cou
         sending->code = sending->code == EXIT_YES ? code : sending->code;
         return;
     }
-    output_line(root_uid, true);
+    print_root(sending->cli, root_uid, taken_count);
     if (taken_count == 0) {
         cli_note(sending->cli, "zkarton: warning: no consumer takes %s; zkarton match says why",
                  root_uid);

@@ -68,6 +68,27 @@ set_file(struct child *child, const char *key, const zkt_value_t *value)
     return err;
 }
 
+// A file inside a list or a map has no setter: say so instead of sending the words.
+static enum zkt_err
+refuse_nested(struct child *child, const char *key, const zkt_value_t *value, unsigned depth)
+{
+    enum zkt_type type = zkt_value_type(value);
+    enum zkt_err err = ZKT_OK;
+    if ((type != ZKT_MAP && type != ZKT_LIST) || depth > LIMIT_VALUE_DEPTH) {
+        return ZKT_OK;
+    }
+    if (type == ZKT_MAP && zkt_value_get(value, "$file") != NULL) {
+        return zkt_delivery_fail(child->exec->delivery,
+                                 "out/%s: payload.%s: $file stands directly under a key of the "
+                                 "payload",
+                                 child->name, key);
+    }
+    for (size_t i = 0; err == ZKT_OK && i < zkt_value_len(value); i++) {
+        err = refuse_nested(child, key, zkt_value_at(value, i), depth + 1);
+    }
+    return err;
+}
+
 static enum zkt_err
 set_payload(struct child *child, const zkt_value_t *payload, bool is_persistent)
 {
@@ -78,6 +99,7 @@ set_payload(struct child *child, const zkt_value_t *payload, bool is_persistent)
         if (zkt_value_get(value, "$file") != NULL) {
             err = set_file(child, key, value);
         } else {
+            err = refuse_nested(child, key, value, 0);
             char *json = zkt_value_json(value);
             zkt_task_set_json(child->task, key, json);
             free(json);

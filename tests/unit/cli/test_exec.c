@@ -165,6 +165,15 @@ children_of_a_failed_command_are_dropped(void **state)
     assert_string_equal(zkt_test_error(test), "out/2.json: headers has the wrong type");
     zkt_test_destroy(&test);
     tear_down(&fixture);
+    test = run_script(&fixture, "echo '{\"payload\": {\"a\": [{\"$file\": \"x\"}]}}' > out/2.json");
+    assert_string_equal(zkt_test_error(test), "out/2.json: payload.a: $file stands directly under "
+                                              "a key of the payload");
+    zkt_test_destroy(&test);
+    tear_down(&fixture);
+    test = run_script(&fixture, "echo '{' > out/2.json");
+    assert_string_equal(zkt_test_error(test), "out/2.json: no JSON object");
+    zkt_test_destroy(&test);
+    tear_down(&fixture);
 }
 
 static void
