@@ -4,6 +4,7 @@
 `run.py [--seconds N] [TARGET…]`; an hour over all of them by default. A crash, a leak or a slow input fails and names its file.
 """
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -25,9 +26,24 @@ def targets():
     return sorted(name for name in os.listdir(FOLDER) if name.startswith("fuzz_")) if os.path.isdir(FOLDER) else []
 
 
+def write_seeds(name, corpus):
+    """The vectors are the first inputs of fuzz_wire, behind the letter that says what they are."""
+    if name != "fuzz_wire":
+        return
+    body = "6201020002000000" + "0f" + "a474797065a673616d706c65a16e01" + "a2687091a474797065a77061796c6f6164c40180"
+    seeds = [bytes.fromhex(body)]
+    for file_name, letter in (("values.json", b"v"), ("commands.json", b"c")):
+        with open(os.path.join(ROOT, "schemas", "vectors", file_name), encoding="utf-8") as file:
+            seeds += [letter + bytes.fromhex(row["hex"]) for row in json.load(file) if len(row["hex"]) < 10000]
+    for index, seed in enumerate(seeds):
+        with open(os.path.join(corpus, str(index)), "wb") as file:
+            file.write(seed)
+
+
 def fuzz(name, seconds):
     seeds = os.path.join(ROOT, "tests", "fuzz", "seeds", name)
     with tempfile.TemporaryDirectory(prefix="zkt-fuzz-") as corpus:
+        write_seeds(name, corpus)
         args = [os.path.join(FOLDER, name), f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=2048",
                 "-print_final_stats=1", f"-artifact_prefix={tempfile.gettempdir()}/{name}-", corpus]
         if os.path.isdir(seeds):
