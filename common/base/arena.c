@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 
-enum { CHUNK_BYTES = 8192 };
+enum { CHUNK_BYTES = 1024 }; // of the first chunk
 
 struct arena_chunk {
     struct arena_chunk *next; // older

@@ -62,8 +62,11 @@ static void
 produce(long tasks, unsigned batch, long window, size_t bytes)
 {
     zkt_client_t *client = NULL;
-    zkt_client_options_t options = {
-        .identity = "bench", .timeout_ms = 60000, .batch_tasks = batch, .on_sent = on_sent};
+    zkt_client_options_t options = {.identity = "bench",
+                                    .timeout_ms = 60000,
+                                    .batch_tasks = batch,
+                                    .window_tasks = (unsigned)window,
+                                    .on_sent = on_sent};
     check(zkt_client_new(&options, &client), "connect", zkt_client_error(client));
     char *text = calloc(1, bytes + 1);
     memset(text, 'x', bytes);
@@ -73,9 +76,6 @@ produce(long tasks, unsigned batch, long window, size_t bytes)
         zkt_task_t *task = zkt_task_new("type=bench kind=raw");
         zkt_task_set_string(task, "data", text);
         check(zkt_client_post(client, &task, NULL), "post", zkt_client_error(client));
-        if (sent - acknowledged >= window) {
-            check(zkt_client_flush(client, 60000), "flush", zkt_client_error(client));
-        }
     }
     check(zkt_client_flush(client, 60000), "flush", zkt_client_error(client));
     printf("%.0f\n", (double)tasks / (now_s() - start_s));

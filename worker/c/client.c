@@ -226,7 +226,8 @@ client_put(struct zkt_client *client, struct zkt_task **task_p)
 {
     struct zkt_task *task = *task_p;
     int64_t deadline_ms = client_deadline(client, 0);
-    while (client->posted_count >= POSTED_MAX ||
+    size_t most = client->options.window_tasks == 0 ? POSTED_MAX : client->options.window_tasks;
+    while (client->posted_count >= most ||
            client->posted_bytes + task->wire_bytes > POSTED_BYTES_MAX) {
         if (!client_collect(client, deadline_ms)) {
             zkt_task_destroy(task_p);
@@ -263,6 +264,7 @@ prepare(struct zkt_client *client, struct zkt_task *task, char root_uid[ZKT_ROOT
         return client_problem(client, ZKT_INVALID,
                               "a delivered task is not sent again: derive one");
     }
+    task_name(task, &client->uids);
     task_address(task, client->io->options.identity);
     enum zkt_err err = task_pack(task, &client->problem);
     if (err == ZKT_OK) {

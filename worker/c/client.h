@@ -25,6 +25,7 @@ struct zkt_client {
     uint64_t untaken_count;
     const struct zkt_task *wanted; // zkt_client_send waits for it: it is not destroyed when back
     bool is_wanted_back;
+    struct uid_pool uids;
     struct transfer *transfer; // made on first use
 };
 

@@ -210,6 +210,7 @@ zkt_delivery_send(zkt_delivery_t *delivery, zkt_task_t **child_p)
     struct problem problem = {0};
     struct span identity = delivery->test != NULL ? test_identity(delivery->test)
                                                   : delivery->slot->worker->io.options.identity;
+    task_name(child, delivery->slot == NULL ? NULL : &delivery->slot->client.uids);
     task_inherit(child, &delivery->task);
     task_address(child, identity);
     err = task_pack(child, &problem);

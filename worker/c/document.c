@@ -128,6 +128,7 @@ struct value
 task_document(struct arena *arena, const struct zkt_task *task)
 {
     const struct task *model = &task->model;
+    task_name(task, NULL);
     struct value map = value_map();
     struct value headers_persistent = persistent_headers(arena, task);
     struct value payload = value_map();

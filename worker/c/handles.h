@@ -118,6 +118,17 @@ void
 task_init(struct zkt_task *task);
 void
 task_fini(struct zkt_task *task);
+// Random uids drawn in bulk: a system call for each would cost more than all else about a task.
+enum { UID_POOL_COUNT = 128 };
+struct uid_pool {
+    struct uid uids[UID_POOL_COUNT];
+    size_t left_count;
+};
+void
+uid_pool_draw(struct uid_pool *pool, struct uid *uid);
+// task_name gives the task its uid, and its own root unless it has one; pool NULL: from the kernel.
+void
+task_name(const struct zkt_task *task, struct uid_pool *pool);
 // task_load decodes the payload of a delivered task; false: damaged (never from our broker).
 bool
 task_load(const struct zkt_task *task);

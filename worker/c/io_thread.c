@@ -252,11 +252,15 @@ close_when_asked(struct io *io)
     if (!io->is_closing || io->session.state == SESSION_LEAVING) {
         return;
     }
+    if (io->closing_ms == 0) {
+        io->closing_ms = io->now_ms;
+    }
+    bool is_greeting = io->session.state == SESSION_GREETING && io->session.is_connected;
     if (io->session.state == SESSION_OPEN) {
         session_leave(io);
         io->session.next_try_ms = io->now_ms + CLOSE_LINGER_MS;
-    } else {
-        io->is_over = true;
+    } else if (!is_greeting || io->now_ms - io->closing_ms > CLOSE_LINGER_MS) {
+        io->is_over = true; // else the WELCOME is awaited, to be able to say BYE
     }
 }
 
@@ -272,6 +276,9 @@ sleep_until_due(struct io *io)
         if (candidates_ms[due_index] < due_ms) {
             due_ms = candidates_ms[due_index];
         }
+    }
+    if (io->closing_ms != 0 && io->closing_ms + CLOSE_LINGER_MS < due_ms) {
+        due_ms = io->closing_ms + CLOSE_LINGER_MS + 1;
     }
     if (!mailbox_sleep(&io->inbox)) {
         return;

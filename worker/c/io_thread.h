@@ -86,6 +86,7 @@ struct submits {
     size_t open_count;
     uint64_t next_number;
     int64_t resume_ms; // 0: not paused
+    bool has_unsent;   // some of open have id 0
     bool is_probing;   // one refused SUBMIT is out again, the rest waits for its fate
     unsigned tries_count;
     struct task *models; // scratch for encoding
@@ -162,8 +163,9 @@ struct io {
     bool is_ending;        // what was not started went back
     bool is_stuck;         // every slot is behind a task timeout
     int level_seen;
-    int64_t level_ms; // when level_seen was seen
-    bool is_closing;  // NOTE_CLOSE came
+    int64_t level_ms;   // when level_seen was seen
+    bool is_closing;    // NOTE_CLOSE came
+    int64_t closing_ms; // since when; 0: not
     bool is_over;
     enum zkt_err result; // why it ended
     int64_t now_ms;

@@ -107,6 +107,25 @@ open_next(struct io *io)
     submits->open_count++;
 }
 
+// After a resume or a refusal: all of them, or the first alone while probing.
+static void
+send_unsent(struct io *io)
+{
+    struct submits *submits = &io->submits;
+    struct list_link *link = list_first(&submits->open);
+    while (submits->has_unsent && link != NULL) {
+        struct open_submit *open = container_of(link, struct open_submit, link);
+        if (open->id == 0) {
+            send_submit(io, open);
+        }
+        link = list_next(&submits->open, link);
+        if (submits->is_probing) {
+            return;
+        }
+    }
+    submits->has_unsent = false;
+}
+
 void
 submit_flush(struct io *io)
 {
@@ -118,20 +137,11 @@ submit_flush(struct io *io)
         return;
     }
     submits->resume_ms = 0;
-    struct list_link *link = list_first(&submits->open);
-    for (; link != NULL; link = list_next(&submits->open, link)) {
-        struct open_submit *open = container_of(link, struct open_submit, link);
-        if (open->id == 0) {
-            send_submit(io, open);
-        }
-        if (submits->is_probing) {
-            return;
-        }
-    }
+    send_unsent(io);
     while (submits->waiting_first != NULL && submits->open_count < LIMIT_SUBMITS_OPEN &&
            !submits->is_probing) {
         open_next(io);
-        link = submits->open.head.prev;
+        struct list_link *link = submits->open.head.prev;
         send_submit(io, container_of(link, struct open_submit, link));
     }
 }
@@ -139,6 +149,7 @@ submit_flush(struct io *io)
 static void
 unsend_all(struct submits *submits)
 {
+    submits->has_unsent = true;
     struct list_link *link = list_first(&submits->open);
     for (; link != NULL; link = list_next(&submits->open, link)) {
         container_of(link, struct open_submit, link)->id = 0;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -68,14 +69,43 @@ task_refuse(struct zkt_task *task, enum zkt_err code, const char *format, ...)
     va_end(arguments);
 }
 
+void
+uid_pool_draw(struct uid_pool *pool, struct uid *uid)
+{
+    if (pool->left_count == 0) {
+        ssize_t got = getrandom(pool->uids, sizeof pool->uids, 0);
+        zkt_assert(got == (ssize_t)sizeof pool->uids);
+        pool->left_count = UID_POOL_COUNT;
+    }
+    *uid = pool->uids[--pool->left_count];
+    uid->bytes[6] = (uint8_t)((uid->bytes[6] & 0x0f) | 0x40); // version 4
+    uid->bytes[8] = (uint8_t)((uid->bytes[8] & 0x3f) | 0x80);
+}
+
+void
+task_name(const struct zkt_task *task, struct uid_pool *pool)
+{
+    if (!uid_is_none(&task->model.uid)) {
+        return;
+    }
+    // Named on first need: a task is known by its uid to nobody before.
+    struct zkt_task *named = (struct zkt_task *)(uintptr_t)task;
+    if (pool == NULL) {
+        uid_random(&named->model.uid);
+    } else {
+        uid_pool_draw(pool, &named->model.uid);
+    }
+    if (uid_is_none(&named->model.root)) {
+        named->model.root = named->model.uid;
+    }
+}
+
 zkt_task_t *
 zkt_task_new(const char *headers)
 {
     struct zkt_task *task = xmalloc(sizeof *task);
     task_init(task);
     task->is_loaded = true;
-    uid_random(&task->model.uid);
-    task->model.root = task->model.uid;
     zkt_task_set_headers(task, headers);
     return task;
 }
@@ -270,6 +300,7 @@ task_pack(struct zkt_task *task, struct problem *problem)
     if (!task_load(task)) {
         return problem_set(problem, ZKT_INVALID, "payload is damaged");
     }
+    task_name(task, NULL);
     size_t headers_bound = 0;
     enum zkt_err err = check_headers(task, &headers_bound, problem);
     if (err != ZKT_OK) {
@@ -333,6 +364,7 @@ inherit_headers(struct zkt_task *child, const struct zkt_task *parent)
 void
 task_inherit(struct zkt_task *child, const struct zkt_task *parent)
 {
+    task_name(parent, NULL);
     child->model.root = parent->model.root;
     child->model.parent = parent->model.uid;
     child->model.priority = parent->model.priority;

@@ -24,12 +24,14 @@ zkt_task_error(const zkt_task_t *task)
 const char *
 zkt_task_uid(const zkt_task_t *task)
 {
+    task_name(task, NULL);
     return uid_text(task, &task->model.uid, 0);
 }
 
 const char *
 zkt_task_root_uid(const zkt_task_t *task)
 {
+    task_name(task, NULL);
     return uid_text(task, &task->model.root, 1);
 }
 

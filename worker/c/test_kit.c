@@ -86,6 +86,7 @@ static struct zkt_delivery *
 route(struct zkt_test *test, struct zkt_task **task_p)
 {
     struct zkt_delivery *delivery = delivery_new();
+    task_name(*task_p, NULL);
     delivery->task = **task_p;
     free(*task_p);
     *task_p = NULL;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <zkarton.h>
 
+#include "base/limits.h"
 #include "worker/fake_broker.h"
 
 // One client, used by a thread of its own, step after step.
@@ -277,6 +278,8 @@ test_batch_of_one(void **state)
     end(&caller);
 }
 
+enum { WINDOW = LIMIT_SUBMITS_OPEN };
+
 static void
 test_window_of_submits(void **state)
 {
@@ -288,24 +291,24 @@ test_window_of_submits(void **state)
     fake_expect(&caller.fake, VERB_HELLO);
     fake_welcome(&caller.fake, 0);
     join(&caller);
-    caller.count = 65;
+    caller.count = WINDOW + 1;
     start(&caller, do_post);
-    uint64_t numbers[64];
-    struct uid uids[64];
-    for (int submit_index = 0; submit_index < 64; submit_index++) {
+    uint64_t numbers[WINDOW];
+    struct uid uids[WINDOW];
+    for (int submit_index = 0; submit_index < WINDOW; submit_index++) {
         const struct submit *submit = &fake_expect(&caller.fake, VERB_SUBMIT)->submit;
         numbers[submit_index] = submit->number;
         uids[submit_index] = submit->tasks[0].uid;
     }
-    fake_quiet(&caller.fake, 100); // the 65th waits for an answer
-    for (int submit_index = 0; submit_index < 64; submit_index++) {
+    fake_quiet(&caller.fake, 100); // one more waits for an answer
+    for (int submit_index = 0; submit_index < WINDOW; submit_index++) {
         struct submit_result result = {.uid = uids[submit_index], .taken_count = 1};
         struct command command = {.verb = VERB_SUBMITTED};
         command.submitted = (struct submitted){
             .number = numbers[submit_index], .results = &result, .results_count = 1};
         fake_send(&caller.fake, &command);
     }
-    assert_int_equal(fake_expect(&caller.fake, VERB_SUBMIT)->submit.number, 65);
+    assert_int_equal(fake_expect(&caller.fake, VERB_SUBMIT)->submit.number, WINDOW + 1);
     fake_submitted(&caller.fake, 1);
     join(&caller);
     assert_int_equal(caller.result, ZKT_OK);

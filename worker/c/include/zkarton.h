@@ -360,7 +360,8 @@ typedef struct {
     int timeout_ms;   // of every call that waits for an answer; 0: 5000 and no waiting for a broker
                       // that is not there; -1: none
     bool is_operator; // may query, control and download anything
-    unsigned batch_tasks; // most tasks in one message; 0: what is waiting, up to the limit
+    unsigned batch_tasks;  // most tasks in one message; 0: what is waiting, up to the limit
+    unsigned window_tasks; // most posted tasks under way before post waits; 0: 16384
     zkt_progress_fn on_progress;
     zkt_sent_fn on_sent;
     void *arg; // of both
