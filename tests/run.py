@@ -174,6 +174,7 @@ def main():
         return 0
     SOAK = options.soak
     os.environ["ZKT_SOURCE_DIR"] = ROOT
+    os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     passed_count = failed_count = 0
     failures = []
     for suite in options.suites or SUITES:
