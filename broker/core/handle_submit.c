@@ -73,6 +73,22 @@ check_number(const struct session *session, const struct engine *engine,
                        (unsigned long long)session->last_number + 1);
 }
 
+// At the hard limit every worker might wait for room for its children, and none could finish. So
+// one session at a time, of those that were refused, passes until it settles a delivery: trees are
+// finite, so the pipeline drains.
+static bool
+may_pass_hard(struct engine *engine, const struct session *session)
+{
+    if (session->leases_count == 0) {
+        return false;
+    }
+    if (engine->pass_session == 0 || engine->pass_until_ms <= engine->session_ms) {
+        engine->pass_session = session->number;
+        engine->pass_until_ms = engine->session_ms + engine->options.expiry_ms;
+    }
+    return engine->pass_session == session->number;
+}
+
 static enum zkt_err
 check_pressure(struct engine *engine, const struct session *session, struct problem *problem)
 {
@@ -86,6 +102,9 @@ check_pressure(struct engine *engine, const struct session *session, struct prob
         }
         break;
     case STORE_HARD:
+        if (may_pass_hard(engine, session)) {
+            return ZKT_OK;
+        }
         break;
     case STORE_DISK:
         engine->refused_disk_count++;

@@ -65,6 +65,9 @@ lease_end(struct engine *engine, struct lease **lease_p)
     hold->user = NULL;
     lease->hold = NULL;
     list_prepend(&engine->leases_free, &lease->in_session);
+    if (engine->pass_session == session->number) {
+        engine->pass_session = 0;
+    }
     session_refresh_free(engine, session);
     return hold;
 }

@@ -184,6 +184,9 @@ struct engine {
     bool has_failed;
     char failure[256];
 
+    uint64_t pass_session; // number of the one that may submit beyond the hard limit; 0: none
+    int64_t pass_until_ms; // session time
+
     uint64_t log_seq;
     uint64_t event_seqs[4];
 

@@ -34,6 +34,7 @@ struct disk {
     int64_t fetch_ms_max;
     bool is_full;
     bool fails_next;
+    bool is_blind;
     // of the records in use
     struct sim_records *current;
     bool is_committing;
@@ -70,7 +71,7 @@ apply(struct disk *disk)
     size_t at = 0;
     struct span key;
     struct span value;
-    while (record_next(&batch, &at, &key, &value)) {
+    while (!disk->is_blind && record_next(&batch, &at, &key, &value)) {
         if (value.data == NULL) {
             free(map_remove(disk->stored, key.data, key.len));
         } else {
@@ -341,6 +342,12 @@ disk_set_delay(struct disk *disk, int64_t commit_ms, int64_t fetch_ms)
 {
     disk->commit_ms_max = commit_ms;
     disk->fetch_ms_max = fetch_ms;
+}
+
+void
+disk_set_blind(struct disk *disk)
+{
+    disk->is_blind = true;
 }
 
 uint64_t

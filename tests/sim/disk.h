@@ -29,6 +29,9 @@ disk_set_full(struct disk *disk, bool is_full);
 // disk_set_delay: the longest delay of a commit and of a fetch.
 void
 disk_set_delay(struct disk *disk, int64_t commit_ms, int64_t fetch_ms);
+// disk_set_blind: what is written is forgotten (for millions of records that nobody reads again).
+void
+disk_set_blind(struct disk *disk);
 // disk_durable is the number of the last batch that is durable since the last open; 0: none.
 uint64_t
 disk_durable(const struct disk *disk);

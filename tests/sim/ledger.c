@@ -630,6 +630,13 @@ ledger_published(struct world *world, const char *topic, const struct value *bod
     if (strncmp(topic, "analysis.", 9) != 0 || len < 9 + 36 || !uid_parse(topic + 9, 36, &uid)) {
         return;
     }
+    if (strcmp(topic + 9 + 36, ".crashed") == 0) {
+        const struct value *crashed = value_get(body, "uid");
+        if (crashed != NULL && uid_parse(crashed->text, crashed->len, &uid)) {
+            ledger_crashed_row(world, &uid);
+        }
+        return;
+    }
     if (strcmp(topic + 9 + 36, ".finished") != 0) {
         return;
     }
@@ -781,6 +788,18 @@ ledger_end(struct world *world)
             world_violated(world, 12, "an analysis of type %c never finished", root->entry->type);
         }
     }
+}
+
+void
+ledger_retried(struct world *world, const struct uid *routed_uid)
+{
+    struct routed *routed = find(world->ledger->routed, routed_uid);
+    if (routed == NULL) {
+        world_violated(world, 19, "no such task to retry");
+        return;
+    }
+    struct root *root = find(world->ledger->roots, &routed->entry->initial);
+    root->completions_max++;
 }
 
 uint64_t

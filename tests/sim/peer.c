@@ -79,7 +79,9 @@ peer_start(struct world *world, struct peer *peer)
     peer->revive_ms = 0;
     peer->stopped_until_ms = 0;
     peer->connect_ms = world->now_ms;
-    peer->window = 1 + (uint32_t)random_below(&world->random, 8);
+    if (peer->window == 0) {
+        peer->window = 1 + (uint32_t)random_below(&world->random, 8);
+    }
     world_trace(world, "peer %zu (%s) starts", peer->index, peer->identity);
 }
 
@@ -301,7 +303,9 @@ start(struct world *world, struct peer *peer, struct work *work)
         .delivery = work->delivery, .uid = work->uid, .state = REPORT_STARTED};
     command.report = (struct report){.items = &item, .items_count = 1};
     work->is_started = true;
-    work->due_ms = world->now_ms + (int64_t)random_below(&world->random, WORK_MS_MAX);
+    work->due_ms =
+        world->now_ms +
+        (peer->work_ms > 0 ? peer->work_ms : (int64_t)random_below(&world->random, WORK_MS_MAX));
     world_send(world, peer, &command);
 }
 
@@ -368,7 +372,7 @@ act_on_work(struct world *world, struct peer *peer, struct work *work)
         finish(world, peer, work);
         return;
     }
-    if (running_count(peer) >= peer->concurrency) {
+    if (running_count(peer) >= peer->concurrency || peer->is_lazy) {
         return;
     }
     if (work->type == 'k' && peer->is_killed_by_tasks) {

@@ -67,6 +67,8 @@ struct peer {
     const char *identity;
     bool is_killed_by_tasks; // dies at the start of a task of type k
     bool is_joining;
+    bool is_lazy;    // takes deliveries but starts none
+    int64_t work_ms; // how long a task takes; 0: by chance
     struct uid instance;
     int64_t pid;         // new with each start
     uint64_t connection; // 0: none
@@ -130,6 +132,7 @@ struct world {
     struct peer peers[PEERS_MAX];
     size_t peers_count;
     struct ledger *ledger;
+    bool is_quiet;           // events are not looked at
     bool is_calm;            // no faults any more
     unsigned crash_permille; // a task that ends Crashed
     unsigned return_permille;
@@ -152,6 +155,11 @@ world_violated(struct world *world, int invariant, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool
 world_is_violated(const struct world *world);
+// world_turn is the broker's part of a step; world_restore_send undoes a replaced effect.
+void
+world_turn(struct world *world);
+void
+world_restore_send(struct world *world);
 void
 world_step(struct world *world, int64_t elapsed_ms);
 // world_run makes steps of a few ms until `until` is true or max_ms passed; false: it is not.
@@ -245,5 +253,8 @@ uint64_t
 ledger_acked_count(const struct world *world);
 uint64_t
 ledger_acked_initial_count(const struct world *world);
+// ledger_retried: its analysis may complete once more.
+void
+ledger_retried(struct world *world, const struct uid *routed);
 extern const struct service services[];
 extern const size_t services_count;

@@ -58,6 +58,7 @@ body_free(struct store *store, uint32_t index)
     }
     store->body_bytes -= body->len;
     free(body->data);
+    *body = (struct body){0};
     slab_give(&store->bodies, index);
 }
 
