@@ -51,7 +51,6 @@ print_problem(struct problem *problem)
     } else {
         problem_sentence(problem, text, sizeof(text));
     }
-    output_end_progress();
     fprintf(stderr, "zkarton: %s\n", text);
 }
 
@@ -94,7 +93,6 @@ cli_note(const struct cli *cli, const char *format, ...)
     }
     va_list args;
     va_start(args, format);
-    output_end_progress();
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);

@@ -28,7 +28,8 @@ struct cli {
     bool has_output; // -o was given
     bool is_quiet;
     bool is_verbose;
-    int timeout_ms; // 0: not given
+    int timeout_ms;    // 0: not given
+    bool has_progress; // a line of progress is drawn on stderr
     // What was opened so far; owned.
     zkt_config_t *config;
     zkt_client_t *client;

@@ -88,6 +88,7 @@ download_file(struct cli *cli, const zkt_resource_t *resource, const struct get_
     mode_t mask = umask(0);
     umask(mask);
     enum zkt_err err = zkt_client_download(cli->client, resource, fd);
+    output_end_progress(cli);
     int code = err == ZKT_OK ? EXIT_YES : cli_client_fail(cli, err);
     if (code == EXIT_YES && (fchmod(fd, 0666 & ~mask) == -1 || fsync(fd) == -1)) {
         code = cli_fail(ZKT_IO, "%s: %s", get->path, strerror(errno));
@@ -133,6 +134,7 @@ cmd_get(struct cli *cli, int argc, char **argv)
         code = download_file(cli, resource, &get);
     } else if (code == EXIT_YES) {
         enum zkt_err err = zkt_client_download(cli->client, resource, STDOUT_FILENO);
+        output_end_progress(cli);
         code = err == ZKT_OK ? EXIT_YES : cli_client_fail(cli, err);
     }
     zkt_value_destroy(&answer);

@@ -62,7 +62,7 @@ on_sent(void *arg, const char *root_uid, enum zkt_err result, uint32_t taken_cou
 static void
 on_progress(void *arg, const char *name, int64_t done_bytes, int64_t total_bytes)
 {
-    const struct sending *sending = arg;
+    struct sending *sending = arg;
     output_progress(sending->cli, name, done_bytes, total_bytes);
 }
 
@@ -135,6 +135,7 @@ post(struct sending *sending, zkt_task_t **task_p)
     }
     char root_uid[ZKT_ROOT_UID_SIZE];
     enum zkt_err err = zkt_client_post(sending->cli->client, task_p, root_uid);
+    output_end_progress(sending->cli);
     return err == ZKT_OK ? EXIT_YES : cli_client_fail(sending->cli, err);
 }
 

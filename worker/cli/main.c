@@ -74,7 +74,6 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); // a closed pipe is seen as EPIPE and ends with 0
     signal(SIGINT, on_interrupt);
     int code = run(&cli, argc, argv);
-    output_end_progress();
     bool is_closed = !output_flush() && errno == EPIPE;
     zkt_client_destroy(&cli.client);
     zkt_config_destroy(&cli.config);

@@ -233,30 +233,35 @@ format_ms(int64_t duration_ms, char text[FORMAT_TEXT_SIZE])
 void
 output_progress(void *arg, const char *name, int64_t done_bytes, int64_t total_bytes)
 {
-    const struct cli *cli = arg;
+    struct cli *cli = arg;
     bool is_long = total_bytes >= PROGRESS_BYTES_MIN || done_bytes >= PROGRESS_BYTES_MIN;
     if (cli->is_quiet || !is_long || isatty(STDERR_FILENO) != 1) {
+        return;
+    }
+    if (done_bytes == total_bytes) {
+        output_end_progress(cli);
         return;
     }
     struct bytes line = {0};
     char done[FORMAT_TEXT_SIZE];
     char total[FORMAT_TEXT_SIZE];
     output_text(&line, name);
+    bytes_printf(&line, "  %s", format_size(done_bytes, done));
     if (total_bytes > 0) {
-        bytes_printf(&line, "  %s of %s  %d %%", format_size(done_bytes, done),
-                     format_size(total_bytes, total), (int)(done_bytes * 100 / total_bytes));
-    } else {
-        bytes_printf(&line, "  %s", format_size(done_bytes, done));
+        bytes_printf(&line, " of %s  %d %%", format_size(total_bytes, total),
+                     (int)(done_bytes * 100 / total_bytes));
     }
     fprintf(stderr, "\r\033[K%s", bytes_text(&line));
     fflush(stderr);
     bytes_fini(&line);
+    cli->has_progress = true;
 }
 
 void
-output_end_progress(void)
+output_end_progress(struct cli *cli)
 {
-    if (isatty(STDERR_FILENO) == 1) {
+    if (cli->has_progress) {
         fputs("\r\033[K", stderr);
+        cli->has_progress = false;
     }
 }

@@ -41,9 +41,10 @@ const char *
 format_ms(int64_t duration_ms, char text[FORMAT_TEXT_SIZE]);
 
 // output_progress is a zkt_progress_fn for terminals: arg is the cli. Nothing is drawn for short
-// transfers, with -q, or when stderr is no terminal.
+// transfers, with -q, or when stderr is no terminal. It takes itself away at the end of each
+// transfer.
 void
 output_progress(void *arg, const char *name, int64_t done_bytes, int64_t total_bytes);
-// output_end_progress removes the drawing.
+// output_end_progress takes away what a transfer that failed left.
 void
-output_end_progress(void);
+output_end_progress(struct cli *cli);
