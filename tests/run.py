@@ -71,13 +71,13 @@ def suite_sanitized():
 
 
 def suite_sim():
-    code, output = command([os.path.join(BUILD, "tests/sim"), "--list"])
+    code, output = command([os.path.join(BUILD, "tests/zkarton-sim"), "--list"])
     names = output.split() if code == 0 else []
     yield "sim --list", bool(names), output
     for name in names:
-        yield from single(f"sim scenario {name}", [os.path.join(BUILD, "tests/sim"), "--scenario", name])
+        yield from single(f"sim scenario {name}", [os.path.join(BUILD, "tests/zkarton-sim"), "--scenario", name])
     seeds = "10000" if SOAK else "300"
-    yield from single(f"sim {seeds} seeds", [os.path.join(BUILD, "tests/sim"), "--seeds", seeds], timeout=7200)
+    yield from single(f"sim {seeds} seeds", [os.path.join(BUILD, "tests/zkarton-sim"), "--seeds", seeds], timeout=7200)
 
 
 def suite_mutants():
