@@ -274,16 +274,16 @@ a_cut_upload_leaves_nothing(void **state)
     uid_random(&uid);
     char *in = put_target(place, &uid, "0123456789", 10);
     uint64_t before = http_server_requests_count(place->server);
-    char *head =
-        xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Length: 10\r\n\r\n0123", in,
-                  http_server_port(place->server));
+    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Length: 10\r\n"
+                           "Expect: 100-continue\r\n\r\n",
+                           in, http_server_port(place->server));
     int fd = dial(place);
     send_all(fd, head, strlen(head));
-    shutdown(fd, SHUT_WR);
     char byte;
-    while (recv(fd, &byte, 1, 0) > 0) {
-        continue; // until the server has closed: it has then dropped the upload
-    }
+    assert_int_equal(recv(fd, &byte, 1, 0), 1); // "100 Continue": the upload has begun
+    send_all(fd, "0123", 4);
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
     close(fd);
     free(head);
     // A later request is served after it: the count tells that the cut one ended.
