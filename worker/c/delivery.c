@@ -14,11 +14,12 @@
 #include <unistd.h>
 
 #include "archive.h"
+#include "base/clock.h"
 #include "base/memory.h"
 #include "client.h"
 #include "worker.h"
 
-enum { FAILURE_BYTES = 16 << 10 };
+enum { FAILURE_BYTES = 16 << 10, CANCEL_LOOK_MS = 100 };
 
 // ---- Life
 
@@ -198,24 +199,18 @@ check_may_send(struct zkt_delivery *delivery, const struct zkt_task *child)
     return problem.code == ZKT_OK ? ZKT_OK : delivery_problem(delivery, &problem);
 }
 
-enum zkt_err
-zkt_delivery_send(zkt_delivery_t *delivery, zkt_task_t **child_p)
+// Makes child ready and hands it on; *child_p is consumed if that succeeds.
+static enum zkt_err
+post_child(struct zkt_delivery *delivery, struct zkt_task **child_p, bool is_waited_for)
 {
     struct zkt_task *child = *child_p;
-    enum zkt_err err = check_may_send(delivery, child);
-    if (err != ZKT_OK) {
-        zkt_task_destroy(child_p);
-        return err;
-    }
     struct problem problem = {0};
     struct span identity = delivery->test != NULL ? test_identity(delivery->test)
                                                   : delivery->slot->worker->io.options.identity;
     task_name(child, delivery->slot == NULL ? NULL : &delivery->slot->client.uids);
     task_inherit(child, &delivery->task);
     task_address(child, identity);
-    err = task_pack(child, &problem);
-    if (err != ZKT_OK) {
-        zkt_task_destroy(child_p);
+    if (task_pack(child, &problem) != ZKT_OK) {
         return delivery_problem(delivery, &problem);
     }
     if (delivery->test != NULL) {
@@ -224,14 +219,67 @@ zkt_delivery_send(zkt_delivery_t *delivery, zkt_task_t **child_p)
         return ZKT_OK;
     }
     struct zkt_client *client = &delivery->slot->client;
-    err = client_upload(client, child);
+    enum zkt_err err = client_upload(client, child);
     if (err == ZKT_OK) {
         child->delivery = delivery->number;
         child->parent = delivery;
+        child->is_waited_for = is_waited_for;
+        client->wanted = is_waited_for ? child : NULL;
+        client->is_wanted_back = false;
         err = client_put(client, child_p);
     }
-    zkt_task_destroy(child_p);
+    if (err != ZKT_OK) {
+        client->wanted = NULL;
+    }
     return err == ZKT_OK ? ZKT_OK : delivery_problem(delivery, &client->problem);
+}
+
+// Waits until the child is on disk or refused, or the delivery is cancelled.
+static enum zkt_err
+wait_for_child(struct zkt_delivery *delivery, struct zkt_task *child)
+{
+    struct zkt_client *client = &delivery->slot->client;
+    struct problem problem = {0};
+    while (!client->is_wanted_back) {
+        client_collect(client, clock_monotonic_ms() + CANCEL_LOOK_MS);
+        if (!client->is_wanted_back && zkt_delivery_is_cancelled(delivery)) {
+            client->wanted = NULL;
+            problem_set(&problem, ZKT_CANCELLED, "the task was cancelled");
+            return delivery_problem(delivery, &problem);
+        }
+    }
+    client->wanted = NULL;
+    if (child->refusal != NULL) {
+        problem = *child->refusal;
+    }
+    zkt_task_destroy(&child);
+    return problem.code == ZKT_OK ? ZKT_OK : delivery_problem(delivery, &problem);
+}
+
+enum zkt_err
+zkt_delivery_post(zkt_delivery_t *delivery, zkt_task_t **child_p)
+{
+    enum zkt_err err = check_may_send(delivery, *child_p);
+    if (err == ZKT_OK) {
+        err = post_child(delivery, child_p, false);
+    }
+    zkt_task_destroy(child_p);
+    return err;
+}
+
+enum zkt_err
+zkt_delivery_send(zkt_delivery_t *delivery, zkt_task_t **child_p)
+{
+    struct zkt_task *child = *child_p;
+    enum zkt_err err = check_may_send(delivery, child);
+    if (err == ZKT_OK) {
+        err = post_child(delivery, child_p, true);
+    }
+    if (err == ZKT_OK && delivery->test == NULL) {
+        err = wait_for_child(delivery, child);
+    }
+    zkt_task_destroy(child_p);
+    return err;
 }
 
 // ---- Files

@@ -111,7 +111,7 @@ struct zkt_task {
     struct zkt_delivery *parent;    // for the I/O thread alone
     struct problem *refusal;        // NULL: it is durable
     uint32_t taken_count;
-    bool is_waited_for; // by zkt_client_send: not told to on_sent
+    bool is_waited_for; // its sender hears what became of it: nobody else is told
 };
 
 void

@@ -194,7 +194,8 @@ report_child_answered(struct io *io, struct zkt_delivery *delivery, const struct
 {
     zkt_assert(delivery->children_open > 0);
     delivery->children_open--;
-    if (child->refusal != NULL && delivery->error == NULL) {
+    // Who waits for a child hears of its refusal himself.
+    if (child->refusal != NULL && !child->is_waited_for && delivery->error == NULL) {
         delivery->error = xasprintf("child %s was refused: %s (%s)", zkt_task_uid(child),
                                     child->refusal->text, zkt_err_name(child->refusal->code));
         if (delivery->has_outcome && delivery->outcome == REPORT_FINISHED) {

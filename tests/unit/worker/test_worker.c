@@ -73,7 +73,13 @@ process(zkt_delivery_t *delivery, const zkt_task_t *task, void *arg)
     if (strcmp(what, "child") == 0) {
         zkt_task_t *child = zkt_task_new("type=child");
         zkt_task_set_priority(child, ZKT_LOW); // S21: ignored
-        return zkt_delivery_send(delivery, &child);
+        return zkt_delivery_post(delivery, &child);
+    }
+    if (strcmp(what, "child-durable") == 0) {
+        zkt_task_t *child = zkt_task_new("type=child");
+        enum zkt_err err = zkt_delivery_send(delivery, &child);
+        ssize_t moved = write(service->begun[1], "x", 1);
+        return moved == 1 ? err : ZKT_IO;
     }
     return ZKT_OK;
 }
@@ -366,6 +372,36 @@ test_refused_child_crashes(void **state)
     snprintf(text, sizeof text, "%.*s", (int)item->error.len, (const char *)item->error.data);
     assert_non_null(strstr(text, "was refused: too many (HELD_LIMIT)"));
     fake_reported(&service.fake, ZKT_OK);
+    stop(&service);
+}
+
+// zkt_delivery_send returns once the child is on disk, with its refusal if it has one.
+static void
+test_send_waits(void **state)
+{
+    (void)state;
+    struct service service;
+    start_and_welcome(&service);
+    fake_expect(&service.fake, VERB_CREDIT);
+    for (uint64_t delivery = 50; delivery < 52; delivery++) {
+        bool is_refused = delivery == 51;
+        fake_deliver(&service.fake, delivery, "{\"do\": \"child-durable\"}");
+        const struct submit *submit = &fake_expect(&service.fake, VERB_SUBMIT)->submit;
+        struct submit_result result = {.uid = submit->tasks[0].uid,
+                                       .code = is_refused ? ZKT_OBJECT_UNKNOWN : ZKT_OK,
+                                       .message = span_of_text("no such object")};
+        struct command command = {.verb = VERB_SUBMITTED};
+        command.submitted =
+            (struct submitted){.number = submit->number, .results = &result, .results_count = 1};
+        struct pollfd item = {.fd = service.begun[0], .events = POLLIN};
+        assert_int_equal(poll(&item, 1, 50), 0); // it does not return before the answer
+        fake_send(&service.fake, &command);
+        await(service.begun[0]);
+        const struct report_item *report =
+            expect_report(&service, delivery, is_refused ? REPORT_CRASHED : REPORT_FINISHED);
+        assert_true(!is_refused || span_equal(report->error, span_of_text("no such object")));
+        fake_reported(&service.fake, ZKT_OK);
+    }
     stop(&service);
 }
 
@@ -668,6 +704,7 @@ main(void)
         cmocka_unit_test(test_give_back),
         cmocka_unit_test(test_child_before_report),
         cmocka_unit_test(test_refused_child_crashes),
+        cmocka_unit_test(test_send_waits),
         cmocka_unit_test(test_not_yet_is_repeated),
         cmocka_unit_test(test_heartbeats_while_blocked),
         cmocka_unit_test(test_resume_names_what_is_held),

@@ -293,10 +293,14 @@ zkt_worker_destroy(zkt_worker_t **worker_p);
 
 // ---- Inside process. What these hand out lives until process returns.
 
-// The child is on its way: its task becomes Finished only after the child is on disk, and a refusal
-// that arrives later crashes the task. Files are uploaded before the return (B2).
+// The child is on disk on return; of a transactional worker it is held there until its task is
+// Finished. Files are uploaded first (B2). Children sent before a failure stay sent (P4).
 ZKT_MUST enum zkt_err
 zkt_delivery_send(zkt_delivery_t *delivery, zkt_task_t **child_p);
+// As zkt_delivery_send without waiting, for many children: the task becomes Finished only after
+// they are on disk, and a refusal that arrives later crashes it.
+ZKT_MUST enum zkt_err
+zkt_delivery_post(zkt_delivery_t *delivery, zkt_task_t **child_p);
 ZKT_MUST enum zkt_err
 zkt_delivery_data(zkt_delivery_t *delivery, const zkt_resource_t *resource, const void **data,
                   size_t *size);
