@@ -1,6 +1,7 @@
 // Folders of tasks: TEMP/zkarton-exec-XXXXXX belongs to one process, which holds a lock in it as
 // long as it lives; below it one folder a task. Who starts later removes the folders whose lock is
-// free, so that a killed process leaves nothing for long. A kept folder is moved out.
+// free, so that a killed process leaves nothing for long. A folder gets that name only when its
+// lock is held; until then it is TEMP/zkarton-new-XXXXXX. A kept folder is moved out.
 #include "exec.h"
 
 #include <ctype.h>
@@ -16,22 +17,23 @@
 #include "base/memory.h"
 #include "files.h"
 
-#define BASE_PREFIX "zkarton-exec-"
+static const char BASE_PREFIX[] = "zkarton-exec-";
+static const char NEW_PREFIX[] = "zkarton-new-";
 enum { NAME_BYTES_MAX = 200, YOUNG_S = 60, WALK_DEPTH_MAX = 64 };
 
-// Removes one folder unless its process lives. A folder without a lock may be one that is being
-// made right now.
+// Removes one folder unless its process lives or, without a lock, may still be making it.
 static void
-sweep_one(const char *path)
+sweep_one(const char *path, bool is_new)
 {
     struct stat status;
     char *lock_path = xasprintf("%s/.lock", path);
     int lock = open(lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     free(lock_path);
-    if (lstat(path, &status) == -1 || !S_ISDIR(status.st_mode) || status.st_uid != geteuid()) {
-        // Not ours.
-    } else if (lock == -1 ? time(NULL) - status.st_mtime > YOUNG_S
-                          : flock(lock, LOCK_EX | LOCK_NB) == 0) {
+    bool is_ours =
+        lstat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
+    bool is_young = is_ours && time(NULL) - status.st_mtime <= YOUNG_S;
+    bool is_free = lock == -1 || flock(lock, LOCK_EX | LOCK_NB) == 0;
+    if (is_ours && is_free && !(is_young && (is_new || lock == -1))) {
         tree_remove(path);
     }
     if (lock != -1) {
@@ -48,9 +50,10 @@ sweep(const char *temp)
     }
     struct dirent *entry;
     while ((entry = readdir(folder)) != NULL) {
-        if (strncmp(entry->d_name, BASE_PREFIX, strlen(BASE_PREFIX)) == 0) {
+        bool is_new = strncmp(entry->d_name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0;
+        if (is_new || strncmp(entry->d_name, BASE_PREFIX, strlen(BASE_PREFIX)) == 0) {
             char *path = xasprintf("%s/%s", temp, entry->d_name);
-            sweep_one(path);
+            sweep_one(path, is_new);
             free(path);
         }
     }
@@ -65,21 +68,24 @@ exec_base_open(struct exec_plan *plan, const char *temp, struct problem *problem
         return problem_set(problem, ZKT_IO, "%s: %s", temp, strerror(errno));
     }
     sweep(real);
-    char *path = xasprintf("%s/%sXXXXXX", real, BASE_PREFIX);
-    free(real);
+    char *path = xasprintf("%s/%sXXXXXX", real, NEW_PREFIX);
+    enum zkt_err err = ZKT_OK;
     if (mkdtemp(path) == NULL) {
-        problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
-        free(path);
-        return ZKT_IO;
+        err = problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+    } else {
+        char *lock_path = xasprintf("%s/.lock", path);
+        plan->base_lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        plan->base = xasprintf("%s/%s%s", real, BASE_PREFIX, path + strlen(path) - 6);
+        if (plan->base_lock == -1 || flock(plan->base_lock, LOCK_EX | LOCK_NB) == -1 ||
+            rename(path, plan->base) == -1) {
+            err = problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+            tree_remove(path);
+        }
+        free(lock_path);
     }
-    plan->base = path;
-    char *lock_path = xasprintf("%s/.lock", path);
-    plan->base_lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    free(lock_path);
-    if (plan->base_lock == -1 || flock(plan->base_lock, LOCK_EX | LOCK_NB) == -1) {
-        return problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
-    }
-    return ZKT_OK;
+    free(path);
+    free(real);
+    return err;
 }
 
 void

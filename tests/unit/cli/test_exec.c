@@ -293,6 +293,40 @@ folders_of_dead_processes_are_swept(void **state)
     free(temp);
 }
 
+static void *
+open_and_look(void *arg)
+{
+    const char *temp = arg;
+    for (int i = 0; i < 50; i++) {
+        struct exec_plan plan = {.base_lock = -1};
+        struct problem problem;
+        if (exec_base_open(&plan, temp, &problem) != ZKT_OK || access(plan.base, F_OK) != 0) {
+            return "lost";
+        }
+        exec_base_close(&plan);
+    }
+    return NULL;
+}
+
+static void
+those_who_start_together_leave_each_other_alone(void **state)
+{
+    (void)state;
+    pthread_t threads[8];
+    char *temp = xasprintf("%s/zkarton-test-XXXXXX", temp_base());
+    assert_non_null(mkdtemp(temp));
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, open_and_look, temp), 0);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        void *lost = NULL;
+        pthread_join(threads[i], &lost);
+        assert_null(lost);
+    }
+    assert_int_equal(rmdir(temp), 0);
+    free(temp);
+}
+
 static void
 odd_names_are_encoded(void **state)
 {
@@ -317,6 +351,7 @@ main(void)
         cmocka_unit_test(the_output_becomes_the_emitted_child),
         cmocka_unit_test(a_missing_input_is_a_crash),
         cmocka_unit_test(folders_of_dead_processes_are_swept),
+        cmocka_unit_test(those_who_start_together_leave_each_other_alone),
         cmocka_unit_test(odd_names_are_encoded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
