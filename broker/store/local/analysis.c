@@ -125,12 +125,15 @@ bool
 store_analysis_done(const struct store *store, const struct uid *root, struct analysis_counts *out)
 {
     const struct done_analysis *done = map_get(store->done, root, sizeof *root);
+    uint32_t index = analysis_find(store, root);
+    if (index != 0 && analysis_at(store, index)->live_count > 0) {
+        return false; // live again, after a retry
+    }
     if (done != NULL) {
         *out = done->counts;
         return true;
     }
-    uint32_t index = analysis_find(store, root);
-    if (index == 0 || analysis_at(store, index)->live_count > 0) {
+    if (index == 0) {
         return false;
     }
     const struct analysis *analysis = analysis_at(store, index);

@@ -171,12 +171,6 @@ store_drop_consumer(struct store *store, uint32_t number, int64_t now_ms)
     store->intents_count++;
 }
 
-static bool
-is_of(const struct entry *entry, uint32_t number)
-{
-    return entry->consumer == number;
-}
-
 static void
 drop_holds(struct store *store, struct consumer_entry *consumer)
 {
@@ -189,6 +183,7 @@ drop_holds(struct store *store, struct consumer_entry *consumer)
         store->options.callbacks.on_hold_dropped(store->options.callbacks.arg, &held->hold);
         store_return(store, &held->hold, false, 0, store->now_ms); // goes straight on to be dropped
     }
+    delayed_drop(store, consumer->number);
     consumer->holds_are_dropped = true;
 }
 
@@ -204,7 +199,8 @@ any_waiting(const struct consumer_entry *consumer)
     return 0;
 }
 
-static void
+// True: the slice was used up, and there is more.
+static bool
 drop_some(struct store *store, struct consumer_entry *consumer)
 {
     uint32_t index;
@@ -215,16 +211,10 @@ drop_some(struct store *store, struct consumer_entry *consumer)
         drop_entry(store, index);
         slice--;
     }
-    // What crashed is in the line of all consumers.
-    index = consumer->crashed_count > 0 ? store->crashed_head : 0;
-    for (int steps = LIMIT_INTENT_SLICE * 10; slice > 0 && steps > 0 && index != 0; steps--) {
-        uint32_t next = entry_at(store, index)->next;
-        if (is_of(entry_at(store, index), consumer->number)) {
-            drop_entry(store, index);
-            slice--;
-        }
-        index = next;
+    for (; slice > 0 && consumer->crashed_head != 0; slice--) {
+        drop_entry(store, consumer->crashed_head);
     }
+    return slice == 0;
 }
 
 static void
@@ -245,6 +235,7 @@ forget_consumer(struct store *store, struct consumer_entry *consumer)
     list_remove(&consumer->wanting_link);
     list_remove(&consumer->dropping_link);
     list_remove(&consumer->marked_link);
+    heap_remove(&store->crashing, &consumer->crashing);
     map_remove(store->consumers, &number, sizeof number);
     store->intents_count--;
     store->options.callbacks.on_consumer_gone(store->options.callbacks.arg, number);
@@ -252,9 +243,10 @@ forget_consumer(struct store *store, struct consumer_entry *consumer)
     free(consumer);
 }
 
-void
+bool
 drops_turn(struct store *store)
 {
+    bool has_more = false;
     struct list_link *link = list_first(&store->dropping);
     while (link != NULL && !store_batch_is_full(store)) {
         struct list_link *next = list_next(&store->dropping, link);
@@ -265,12 +257,13 @@ drops_turn(struct store *store)
         if (consumer->suspect_count > 0) {
             store_end_grace(store, consumer->number, store->now_ms);
         }
-        drop_some(store, consumer);
+        has_more = drop_some(store, consumer) || has_more;
         if (consumer->entries_count == 0) {
             forget_consumer(store, consumer);
         }
         link = next;
     }
+    return has_more || link != NULL;
 }
 
 bool
@@ -482,7 +475,8 @@ instances_age(struct store *store, int64_t now_ms)
     struct map_cursor cursor = {0};
     while (map_next(store->instances, &cursor)) {
         const struct instance_entry *instance = cursor.value;
-        if (instance->consumer == 0 && instance->seen_ms + INSTANCE_TTL_MS < now_ms) {
+        if ((instance->consumer == 0 || instance->is_missing) &&
+            instance->seen_ms + INSTANCE_TTL_MS < now_ms) {
             struct uid uid = instance->instance;
             store_drop_instance(store, &uid);
         }

@@ -41,7 +41,9 @@ fetch_entry(struct store *store, const struct fetch *from)
 void
 start_fetch(struct store *store, enum fetch_why why, uint32_t index)
 {
-    struct fetch fetch = {.why = why, .entry = index, .sequence = entry_at(store, index)->sequence};
+    const struct entry *entry = entry_at(store, index);
+    struct fetch fetch = {
+        .why = why, .entry = index, .consumer = entry->consumer, .sequence = entry->sequence};
     fetch_entry(store, &fetch);
 }
 
@@ -50,15 +52,22 @@ offer_came(struct store *store, const struct fetch *fetch)
 {
     struct entry *entry = entry_at(store, fetch->entry);
     struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
-    consumer->fetching_count--;
-    if (consumer->is_dropping) {
-        entry->place = ENTRY_DROPPING;
-        drop_entry(store, fetch->entry);
-    } else if (consumer->want == 0) {
-        queue_return(store, fetch->entry);
+    entry->flags &= (uint8_t)~ENTRY_IS_FETCHING;
+    if (entry->place == ENTRY_WAITING && consumer->want > 0 && !consumer->is_dropping) {
+        consumer_wanting(store, consumer); // the next turn offers it: its body stays until then
+    } else if (entry->body != 0) {
         body_may_go(store, entry->body, fetch->entry);
-    } else {
-        offer_now(store, fetch->entry);
+    }
+}
+
+// One read for an offer less, whatever became of its task.
+static void
+offer_fetched(struct store *store, const struct fetch *fetch)
+{
+    struct consumer_entry *consumer =
+        fetch->why == FETCH_OFFER ? consumer_entry_of(store, fetch->consumer) : NULL;
+    if (consumer != NULL) {
+        consumer->fetching_count--;
     }
 }
 
@@ -88,47 +97,66 @@ go_on(struct store *store, const struct fetch *fetch)
     }
 }
 
+// What a damaged record referred to is let go as far as its header tells.
 static void
-damaged(struct store *store, const struct fetch *fetch, const char *reason)
+let_go(struct store *store, const struct fetch *fetch, const struct completion *completion)
 {
     struct entry *entry = entry_at(store, fetch->entry);
-    if (fetch->why == FETCH_OFFER) {
-        consumer_entry_of(store, entry->consumer)->fetching_count--;
+    struct task_record header;
+    const char *unused;
+    bool is_known = fetch->body_number == 0 && completion->value.data != NULL &&
+                    parse_task(completion->key, completion->value, false, &header, &unused);
+    if (is_known && (entry->flags & ENTRY_HAS_OBJECTS) != 0) {
+        objects_unref_uids(store, header.objects);
     }
+    if ((entry->flags & ENTRY_HAS_BLOB) != 0) {
+        blob_unref(store, is_known ? header.body_number : fetch->body_number);
+    }
+    entry->flags &= (uint8_t) ~(ENTRY_HAS_OBJECTS | ENTRY_HAS_BLOB);
+}
+
+// What cannot be read is never offered: a waiting task is Crashed, what is on its way out goes on
+// without its body, a retry is called off.
+static void
+damaged(struct store *store, const struct fetch *fetch, const struct completion *completion,
+        const char *reason)
+{
+    struct entry *entry = entry_at(store, fetch->entry);
     if (fetch->why == FETCH_RESUME) {
         store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
                                             false);
     }
-    if (entry->place == ENTRY_CRASHED || entry->place == ENTRY_CHILD ||
-        entry->place == ENTRY_DROPPING) {
-        store->damaged_count++;
-        struct origin origin = {0};
-        struct task empty = {.headers = value_map()};
-        bytes_clear(&store->scratch);
-        store->options.codec->pack(&empty, &store->scratch);
-        entry->body = body_new(store, bytes_span(&store->scratch), 0, &origin);
-        body_ref(store, entry->body);
-        go_on(store, fetch);
+    if (entry->place == ENTRY_CHILD) {
+        entry->flags |=
+            ENTRY_IS_DAMAGED; // ended by the next turn; its parent's list has its objects
         return;
     }
-    end_suspect(store, entry);
-    end_damaged(store, fetch->entry, reason);
+    let_go(store, fetch, completion);
+    entry->flags &= (uint8_t)~ENTRY_IS_FETCHING;
+    if (fetch->why == FETCH_RETRY) {
+        retry_failed(store, fetch->entry);
+    } else if (fetch->why == FETCH_DROP) {
+        go_on(store, fetch);
+    } else if (entry->place != ENTRY_DROPPING && entry->place != ENTRY_CRASHED) {
+        end_damaged(store, fetch->entry, reason);
+    }
 }
 
-// True: the body is complete; false: a shared body must be read, or the record is damaged.
-static bool
+enum taken { TAKEN_WHOLE, TAKEN_PART, TAKEN_NOT };
+
+static enum taken
 take_task(struct store *store, struct fetch *fetch, const struct completion *completion)
 {
     struct entry *entry = entry_at(store, fetch->entry);
     struct task_record record;
     const char *reason = "record damaged: it is missing";
     if (entry->body != 0) {
-        return true;
+        return TAKEN_WHOLE;
     }
     if (completion->value.data == NULL ||
         !parse_task(completion->key, completion->value, true, &record, &reason)) {
-        damaged(store, fetch, reason);
-        return false;
+        damaged(store, fetch, completion, reason);
+        return TAKEN_NOT;
     }
     fetch->origin = (struct origin){.parent = record.parent,
                                     .orig = record.orig,
@@ -145,13 +173,13 @@ take_task(struct store *store, struct fetch *fetch, const struct completion *com
         fetch->body_number = record.body_number;
         struct key key = key_body(record.body_number);
         send(store, fetch, &key);
-        return false;
+        return TAKEN_PART;
     }
     body_ref(store, entry->body);
-    return true;
+    return TAKEN_WHOLE;
 }
 
-static bool
+static enum taken
 take_blob(struct store *store, const struct fetch *fetch, const struct completion *completion)
 {
     struct entry *entry = entry_at(store, fetch->entry);
@@ -159,12 +187,12 @@ take_blob(struct store *store, const struct fetch *fetch, const struct completio
     uint64_t number;
     const char *reason = "record damaged: its shared body is missing";
     if (entry->body != 0) {
-        return true;
+        return TAKEN_WHOLE;
     }
     if (completion->value.data == NULL ||
         !parse_blob(completion->key, completion->value, &number, &body, &reason)) {
-        damaged(store, fetch, reason);
-        return false;
+        damaged(store, fetch, completion, reason);
+        return TAKEN_NOT;
     }
     struct blob *blob = map_get(store->blob_refs, &number, sizeof number);
     if (blob != NULL && blob->body != 0) {
@@ -176,7 +204,16 @@ take_blob(struct store *store, const struct fetch *fetch, const struct completio
         }
     }
     body_ref(store, entry->body);
-    return true;
+    return TAKEN_WHOLE;
+}
+
+static void
+resume_gone(struct store *store, const struct fetch *fetch)
+{
+    if (fetch->why == FETCH_RESUME) {
+        store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
+                                            false);
+    }
 }
 
 void
@@ -192,13 +229,20 @@ fetch_came(struct store *store, const struct completion *completion)
         return;
     }
     // The entry may have gone meanwhile, and its place in the slab may be another's.
-    bool is_there = entry_find(store, fetch->sequence) == fetch->entry;
-    if (is_there && (fetch->body_number != 0 ? take_blob(store, fetch, completion)
-                                             : take_task(store, fetch, completion))) {
+    enum taken taken = TAKEN_NOT;
+    if (entry_find(store, fetch->sequence) != fetch->entry) {
+        resume_gone(store, fetch);
+    } else if (fetch->body_number != 0) {
+        taken = take_blob(store, fetch, completion);
+    } else {
+        taken = take_task(store, fetch, completion);
+    }
+    if (taken == TAKEN_WHOLE) {
         go_on(store, fetch);
-    } else if (!is_there && fetch->why == FETCH_RESUME) {
-        store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
-                                            false);
+    }
+    if (taken != TAKEN_PART) {
+        offer_fetched(store, fetch);
+        free(fetch->error); // else the second step has it
     }
     free(fetch);
 }
@@ -214,10 +258,10 @@ fetches_ready(struct store *store)
             page_finish(store, fetch->page);
         } else if (entry_find(store, fetch->sequence) == fetch->entry) {
             go_on(store, fetch);
-        } else if (fetch->why == FETCH_RESUME) {
-            store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
-                                                false);
+        } else {
+            resume_gone(store, fetch);
         }
+        free(fetch->error);
         free(fetch);
     }
     while ((link = list_first(&store->resumed)) != NULL) {

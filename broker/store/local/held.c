@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "store/local/state.h"
 
@@ -138,25 +139,45 @@ held_drop_children(struct store *store, struct held *held)
     held->children_count = 0;
 }
 
+static void
+begin_release(struct store *store, uint64_t delivery, struct child *first)
+{
+    struct release *release = xcalloc(1, sizeof *release);
+    release->number = store->next_intent++;
+    release->delivery = delivery;
+    release->first = first;
+    struct key key = key_number(RECORD_INTENT, release->number);
+    struct intent_value intent = {.what = INTENT_RELEASE, .delivery = delivery};
+    bytes_clear(&store->value);
+    format_intent(&key, &intent, &store->value);
+    put_record(store, &key, &store->value);
+    list_append(&store->releases, &release->link);
+    store->intents_count++;
+}
+
 void
 held_release_children(struct store *store, struct held *held)
 {
     if (held->child_first == NULL) {
         return;
     }
-    struct release *release = xcalloc(1, sizeof *release);
-    release->number = store->next_intent++;
-    release->delivery = held->hold.delivery;
-    release->first = held->child_first;
-    struct key key = key_number(RECORD_INTENT, release->number);
-    struct intent_value intent = {.what = INTENT_RELEASE, .delivery = release->delivery};
-    bytes_clear(&store->value);
-    format_intent(&key, &intent, &store->value);
-    put_record(store, &key, &store->value);
-    list_append(&store->releases, &release->link);
-    store->intents_count++;
+    begin_release(store, held->hold.delivery, held->child_first);
     held->child_first = held->child_last = NULL;
     held->children_count = 0;
+}
+
+// A child whose record does not verify is never forked: it is gone, loudly.
+static void
+child_lost(struct store *store, const struct child *child)
+{
+    const struct entry *entry = entry_at(store, child->entry);
+    struct uid root = analysis_at(store, entry->analysis)->root;
+    store->damaged_count++;
+    char text[UID_TEXT_SIZE];
+    uid_format(&child->uid, text);
+    log_error("RECORD-DAMAGED", "task=%s reason=\"held child\"", text);
+    store->options.callbacks.on_task_ended(store->options.callbacks.arg, 0, &child->uid, &root,
+                                           OUTCOME_CRASHED, "record damaged");
 }
 
 // False: its body must be read first.
@@ -165,6 +186,12 @@ release_one(struct store *store, struct release *release)
 {
     struct child *child = release->first;
     struct entry *entry = entry_at(store, child->entry);
+    if ((entry->flags & ENTRY_IS_DAMAGED) != 0) {
+        release->first = child->next;
+        child_lost(store, child);
+        end_child(store, release->delivery, child);
+        return true;
+    }
     if (entry->body == 0) {
         if (!child->is_fetching) {
             child->is_fetching = true;
@@ -195,7 +222,7 @@ store_release_matched(struct store *store, uint64_t release, const struct task *
     store_submit(store, task, consumers, consumers_count, now_ms);
 }
 
-void
+bool
 releases_turn(struct store *store, int64_t now_ms)
 {
     store->now_ms = now_ms;
@@ -215,6 +242,7 @@ releases_turn(struct store *store, int64_t now_ms)
         }
         link = next;
     }
+    return slice <= 0;
 }
 
 // ---- After a restart
@@ -295,6 +323,25 @@ orphans_drop(struct store *store)
         struct release *orphans = cursor.value;
         map_remove(store->orphans, cursor.key, cursor.key_len);
         drop_list(store, orphans->delivery, orphans->first);
+        free(orphans);
+    }
+}
+
+void
+orphans_settle(struct store *store, const struct uid *parent, enum outcome outcome)
+{
+    struct map_cursor cursor = {0};
+    while (map_next(store->orphans, &cursor)) {
+        struct release *orphans = cursor.value;
+        if (orphans->first == NULL || !uid_equal(&orphans->first->parent, parent)) {
+            continue;
+        }
+        map_remove(store->orphans, cursor.key, cursor.key_len);
+        if (outcome == OUTCOME_FINISHED) {
+            begin_release(store, orphans->delivery, orphans->first);
+        } else {
+            drop_list(store, orphans->delivery, orphans->first);
+        }
         free(orphans);
     }
 }

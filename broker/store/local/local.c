@@ -53,11 +53,12 @@ make_tables(struct store *store)
     struct list *lists[] = {&store->dirty_consumers, &store->wanting,         &store->dropping,
                             &store->marked,          &store->dirty_instances, &store->uploads,
                             &store->releases,        &store->resumed,         &store->ready_fetches,
-                            &store->done_waiting,    &store->objects_waiting};
+                            &store->done_waiting,    &store->objects_waiting, &store->pages};
     for (size_t list_index = 0; list_index < sizeof lists / sizeof *lists; list_index++) {
         list_init(lists[list_index]);
     }
     heap_init(&store->delayed);
+    heap_init(&store->crashing);
     arena_init(&store->arena);
     store->done_ring = xcalloc(LIMIT_FINISHED_RING, sizeof *store->done_ring);
 }
@@ -189,6 +190,7 @@ free_lists(struct store *store)
         free(container_of(node, struct delayed, node));
     }
     heap_fini(&store->delayed);
+    heap_fini(&store->crashing);
 }
 
 static void
@@ -214,6 +216,7 @@ store_close(struct store **store_p)
         store->records->ops->destroy(store->records);
     }
     free_lists(store);
+    pages_free(store);
     free_bodies(store);
     free_values(store->consumers, fini_consumer);
     free_values(store->instances, fini_instance);
@@ -411,9 +414,10 @@ store_turn(struct store *store, int64_t now_ms)
     }
     store->now_ms = now_ms;
     delayed_due(store, now_ms);
+    bool has_more = false;
     if (!store_batch_is_full(store)) {
-        releases_turn(store, now_ms);
-        drops_turn(store);
+        has_more = releases_turn(store, now_ms);
+        has_more = drops_turn(store) || has_more;
         crashed_age(store, now_ms);
         finished_age(store, now_ms);
         objects_age(store, now_ms);
@@ -421,8 +425,7 @@ store_turn(struct store *store, int64_t now_ms)
     }
     offer_all(store);
     bodies_trim(store);
-    return !list_is_empty(&store->releases) || !list_is_empty(&store->dropping) ||
-           !list_is_empty(&store->ready_fetches) || !list_is_empty(&store->resumed);
+    return has_more || !list_is_empty(&store->ready_fetches) || !list_is_empty(&store->resumed);
 }
 
 enum store_pressure

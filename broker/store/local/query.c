@@ -18,6 +18,7 @@ struct page_row {
     struct value value; // VALUE_NULL: could not be read
 };
 struct page_request {
+    struct list_link link; // in store->pages
     uint64_t request;
     enum store_query what;
     struct arena arena;
@@ -146,6 +147,24 @@ make_row(const struct store *store, struct arena *arena, const struct row_facts 
 }
 
 static void
+free_page(struct page_request *page)
+{
+    list_remove(&page->link);
+    arena_fini(&page->arena);
+    free(page->rows);
+    free(page);
+}
+
+void
+pages_free(struct store *store)
+{
+    struct list_link *link;
+    while ((link = list_first(&store->pages)) != NULL) {
+        free_page(container_of(link, struct page_request, link));
+    }
+}
+
+static void
 finish(struct store *store, struct page_request *page)
 {
     struct value rows = value_list();
@@ -156,9 +175,7 @@ finish(struct store *store, struct page_request *page)
     }
     store->options.callbacks.on_result(store->options.callbacks.arg, page->request, ZKT_OK, &rows,
                                        span_of_text(page->next));
-    arena_fini(&page->arena);
-    free(page->rows);
-    free(page);
+    free_page(page);
 }
 
 // ---- Rows from the index
@@ -175,14 +192,30 @@ ask(struct store *store, struct page_request *page, size_t row_index, enum fetch
     store->records->ops->fetch(store->records, key_span(key), tag);
 }
 
+static struct value
+row_of_entry(struct store *store, struct page_request *page, const struct entry *entry)
+{
+    const struct body *body = body_at(store, entry->body);
+    struct row_facts facts = {.sequence = entry->sequence,
+                              .consumer = entry->consumer,
+                              .attempt = entry->attempt,
+                              .priority = (enum priority)entry->priority,
+                              .state = state_of(entry),
+                              .changed_ms = (int64_t)entry->changed_s * 1000,
+                              .root = analysis_at(store, entry->analysis)->root,
+                              .origin = body->origin,
+                              .body = span_of(body->data, body->len)};
+    facts.started_ms = facts.state == TASK_STARTED ? facts.changed_ms : 0;
+    return make_row(store, &page->arena, &facts, page->what == QUERY_TASK);
+}
+
 static void
 add_row(struct store *store, struct page_request *page, uint32_t index)
 {
     const struct entry *entry = entry_at(store, index);
     struct page_row *row = &page->rows[page->rows_len++];
     *row = (struct page_row){.sequence = entry->sequence, .state = state_of(entry)};
-    bool has_payload = page->what == QUERY_TASK;
-    if (entry->body == 0 || entry->place == ENTRY_CRASHED) {
+    if (entry->body == 0 || entry->place == ENTRY_CRASHED) { // the error is in the record alone
         struct key key;
         if (entry->place == ENTRY_CHILD) {
             key = key_held(child_delivery(store, index), entry->sequence);
@@ -192,18 +225,17 @@ add_row(struct store *store, struct page_request *page, uint32_t index)
         ask(store, page, page->rows_len - 1, FETCH_ROW, &key);
         return;
     }
-    const struct body *body = body_at(store, entry->body);
-    struct row_facts facts = {.sequence = entry->sequence,
-                              .consumer = entry->consumer,
-                              .attempt = entry->attempt,
-                              .priority = (enum priority)entry->priority,
-                              .state = row->state,
-                              .changed_ms = (int64_t)entry->changed_s * 1000,
-                              .root = analysis_at(store, entry->analysis)->root,
-                              .origin = body->origin,
-                              .body = span_of(body->data, body->len)};
-    facts.started_ms = row->state == TASK_STARTED ? facts.changed_ms : 0;
-    row->value = make_row(store, &page->arena, &facts, has_payload);
+    row->value = row_of_entry(store, page, entry);
+}
+
+// Its record was not there: it moved while it was asked for, or is not durable yet.
+static void
+row_from_memory(struct store *store, struct page_request *page, struct page_row *row)
+{
+    uint32_t index = entry_find(store, row->sequence);
+    if (index != 0 && entry_at(store, index)->body != 0) {
+        row->value = row_of_entry(store, page, entry_at(store, index));
+    }
 }
 
 void
@@ -244,6 +276,9 @@ page_fetched(struct store *store, const struct fetch *fetch, struct span key, st
             struct key body_key = key_body(record.body_number);
             ask(store, page, fetch->row_index, FETCH_ROW, &body_key);
         }
+    }
+    if (row->value.type != VALUE_MAP && fetch->why == FETCH_ROW) {
+        row_from_memory(store, page, row);
     }
     if (page->missing_count == 0) {
         finish(store, page);
@@ -357,6 +392,7 @@ store_page(struct store *store, const struct store_page *wanted, uint64_t reques
     struct page_request *page = xcalloc(1, sizeof *page);
     size_t rows_max =
         wanted->rows_max > 0 && wanted->rows_max < ROWS_MAX ? wanted->rows_max : ROWS_MAX;
+    list_append(&store->pages, &page->link);
     page->request = request;
     page->what = wanted->what;
     page->rows = xcalloc(rows_max + 1, sizeof *page->rows);

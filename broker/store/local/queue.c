@@ -10,7 +10,7 @@
 #include "base/memory.h"
 #include "store/local/state.h"
 
-enum { MARK_AHEAD_MIN = 256, SHARED_BODY_MIN = 2048 };
+enum { MARK_AHEAD_MIN = 256, FETCH_AHEAD_MAX = 256, SHARED_BODY_MIN = 2048 };
 
 static struct queue *
 queue_of(const struct store *store, const struct entry *entry)
@@ -47,8 +47,9 @@ queue_append(struct store *store, uint32_t index)
     queue->tail = index;
     queue->waiting_count++;
     if (consumer->want > 0) {
-        // Somebody waits: the mark moves by this task's own commit.
-        if (entry->sequence > queue->mark_wanted) {
+        // Somebody waits and will get this one: the mark moves by this task's own commit.
+        bool is_next = queue->waiting_count <= (uint64_t)consumer->want * 2;
+        if (is_next && entry->sequence > queue->mark_wanted) {
             queue->mark_wanted = entry->sequence;
             consumer_dirty(store, consumer);
         }
@@ -65,6 +66,9 @@ queue_return(struct store *store, uint32_t index)
     struct queue *queue = &consumer->queues[entry->priority];
     entry->place = ENTRY_WAITING;
     entry->flags |= ENTRY_WAS_RETURNED;
+    if (entry->body != 0) {
+        body_may_go(store, entry->body, index);
+    }
     uint32_t after = queue->returned_tail;
     while (after != 0 && entry_at(store, after)->sequence > entry->sequence) {
         after = entry_at(store, after)->prev;
@@ -271,6 +275,25 @@ offer_now(struct store *store, uint32_t index)
     store->options.callbacks.on_offer(store->options.callbacks.arg, &held->hold);
 }
 
+// Asks for the bodies of the next tasks. They stay in their queue, so that none overtakes another.
+static void
+read_ahead(struct store *store, struct consumer_entry *consumer, uint32_t index)
+{
+    uint64_t most = consumer->want < FETCH_AHEAD_MAX ? consumer->want : FETCH_AHEAD_MAX;
+    if (consumer->fetching_count > most / 2) {
+        return;
+    }
+    for (uint64_t step = 0; step < most && index != 0; step++) {
+        struct entry *entry = entry_at(store, index);
+        if (entry->body == 0 && (entry->flags & ENTRY_IS_FETCHING) == 0) {
+            entry->flags |= ENTRY_IS_FETCHING;
+            consumer->fetching_count++;
+            start_fetch(store, FETCH_OFFER, index);
+        }
+        index = entry->next;
+    }
+}
+
 // False: nothing more can be offered now.
 static bool
 offer_one(struct store *store, struct consumer_entry *consumer)
@@ -289,13 +312,11 @@ offer_one(struct store *store, struct consumer_entry *consumer)
     if (entry->sequence > store->durable_sequence) {
         return false;
     }
-    queue_remove(store, index);
     if (entry->body == 0) {
-        entry->place = ENTRY_FETCHING;
-        consumer->fetching_count++;
-        start_fetch(store, FETCH_OFFER, index);
-        return true;
+        read_ahead(store, consumer, index);
+        return false;
     }
+    queue_remove(store, index);
     offer_now(store, index);
     if (queue->head != 0 && entry_at(store, queue->head)->sequence > queue->mark_durable) {
         raise_mark(store, consumer, queue);
@@ -312,14 +333,14 @@ offer_all(struct store *store)
     while ((link = list_first(&store->wanting)) != NULL) {
         struct consumer_entry *consumer = container_of(link, struct consumer_entry, wanting_link);
         list_remove(link);
-        while (!consumer->is_dropping && consumer->want > consumer->fetching_count) {
+        while (!consumer->is_dropping && consumer->want > 0) {
             if (!offer_one(store, consumer)) {
                 break;
             }
         }
         enum priority priority;
         bool is_waiting = first_waiting(consumer, &priority) != 0;
-        if (!consumer->is_dropping && consumer->want > consumer->fetching_count && is_waiting) {
+        if (!consumer->is_dropping && consumer->want > 0 && is_waiting) {
             list_append(&again, link); // the next durable batch may allow more
         }
     }

@@ -9,11 +9,24 @@
 #include "base/memory.h"
 #include "store/local/state.h"
 
+// A suspect task whose body is shared.
+struct suspect_body {
+    struct store *store;
+    uint32_t index;
+    uint64_t number;
+    struct origin origin;
+};
+
+enum { SEEN_VERSION = 1, SEEN_STORE = 2, SEEN_SEQUENCE = 4, SEEN_ALL = 7 };
+
 struct recovery {
     struct store *store;
     struct problem *problem;
     bool has_failed;
     bool is_new;
+    unsigned seen; // numbers without which nothing can go on
+    struct suspect_body *shared;
+    size_t shared_len, shared_capacity;
     bool has_workers; // of the consumer being read
     uint32_t consumer;
 };
@@ -37,6 +50,16 @@ corrupt(struct recovery *recovery, struct span key, const char *reason)
     problem_set(recovery->problem, ZKT_STORE_CORRUPT,
                 "the store's record %c %s is damaged: %s. Look with zkarton store check",
                 key.len > 0 ? key.data[0] : '?', text, reason);
+    recovery->has_failed = true;
+    return false;
+}
+
+static bool
+unknown_version(struct recovery *recovery, uint64_t number)
+{
+    problem_set(recovery->problem, ZKT_STORE_VERSION,
+                "the store has format %llu; this broker knows %d", (unsigned long long)number,
+                STORE_FORMAT_VERSION);
     recovery->has_failed = true;
     return false;
 }
@@ -67,21 +90,25 @@ visit_meta(void *arg, struct span key, struct span value)
     struct store *store = recovery->store;
     uint64_t number;
     const char *reason;
+    struct span name = span_of(key.data + 1, key.len - 1);
+    recovery->is_new = false;
+    if (span_equal(name, span_of_text("version")) && value.len > 0 &&
+        value.data[0] != STORE_FORMAT_VERSION) {
+        return unknown_version(recovery, value.data[0]);
+    }
     if (!parse_number(key, value, &number, &reason)) {
         return corrupt(recovery, key, reason);
     }
-    struct span name = span_of(key.data + 1, key.len - 1);
-    recovery->is_new = false;
-    if (span_equal(name, span_of_text("version")) && number != STORE_FORMAT_VERSION) {
-        problem_set(recovery->problem, ZKT_STORE_VERSION,
-                    "the store has format %llu; this broker knows %d", (unsigned long long)number,
-                    STORE_FORMAT_VERSION);
-        recovery->has_failed = true;
-        return false;
-    }
-    if (span_equal(name, span_of_text("store"))) {
+    if (span_equal(name, span_of_text("version"))) {
+        recovery->seen |= SEEN_VERSION;
+        if (number != STORE_FORMAT_VERSION) {
+            return unknown_version(recovery, number);
+        }
+    } else if (span_equal(name, span_of_text("store"))) {
+        recovery->seen |= SEEN_STORE;
         store->id = number;
     } else if (span_equal(name, span_of_text("sequence"))) {
+        recovery->seen |= SEEN_SEQUENCE;
         store->next_sequence = number;
     } else if (span_equal(name, span_of_text("delivery"))) {
         store->next_delivery = number;
@@ -200,6 +227,36 @@ suspect(struct store *store, uint32_t index)
     make_suspect(store, index);
 }
 
+// Somebody may report or resume a suspect at once, so its body is read now: what a report ends is
+// in the batch that its answer waits for. A body that does not verify is found out by the fetcher.
+static void
+load_suspect(struct recovery *recovery, uint32_t index, struct span key, struct span value)
+{
+    struct store *store = recovery->store;
+    struct task_record record;
+    const char *reason;
+    if (!parse_task(key, value, true, &record, &reason)) {
+        return;
+    }
+    struct origin origin = {.parent = record.parent,
+                            .orig = record.orig,
+                            .retry_of = record.retry_of,
+                            .created_ms = record.created_ms};
+    if (record.body_number == 0) {
+        uint32_t body = body_new(store, record.body, 0, &origin);
+        body_ref(store, body);
+        entry_at(store, index)->body = body;
+        return;
+    }
+    if (recovery->shared_len == recovery->shared_capacity) {
+        recovery->shared_capacity = recovery->shared_capacity * 2 + 16;
+        recovery->shared =
+            xrealloc(recovery->shared, recovery->shared_capacity * sizeof *recovery->shared);
+    }
+    recovery->shared[recovery->shared_len++] =
+        (struct suspect_body){store, index, record.body_number, origin};
+}
+
 static bool
 visit_task(void *arg, struct span key, struct span value)
 {
@@ -225,8 +282,48 @@ visit_task(void *arg, struct span key, struct span value)
     if (recovery->has_workers && !consumer->is_dropping &&
         record.sequence <= consumer->queues[record.priority].mark_durable) {
         suspect(store, index);
+        load_suspect(recovery, index, key, value);
     }
     return true;
+}
+
+static bool
+visit_suspect_body(void *arg, struct span key, struct span value)
+{
+    struct suspect_body *wanted = arg;
+    struct store *store = wanted->store;
+    struct span body;
+    uint64_t number;
+    const char *reason;
+    struct blob *blob = map_get(store->blob_refs, &wanted->number, sizeof wanted->number);
+    if (blob != NULL && parse_blob(key, value, &number, &body, &reason)) {
+        blob->body = body_new(store, body, number, &wanted->origin);
+        body_ref(store, blob->body);
+        entry_at(store, wanted->index)->body = blob->body;
+    }
+    return false; // there is one record of this key
+}
+
+// Suspects whose bodies are shared get them once all records of tasks were read.
+static enum zkt_err
+load_shared(struct recovery *recovery)
+{
+    struct store *store = recovery->store;
+    enum zkt_err err = ZKT_OK;
+    for (size_t at = 0; at < recovery->shared_len && err == ZKT_OK; at++) {
+        struct suspect_body *wanted = &recovery->shared[at];
+        struct blob *blob = map_get(store->blob_refs, &wanted->number, sizeof wanted->number);
+        if (blob != NULL && blob->body != 0) {
+            body_ref(store, blob->body);
+            entry_at(store, wanted->index)->body = blob->body;
+            continue;
+        }
+        struct key key = key_body(wanted->number);
+        bool is_read = store->records->ops->scan(store->records, key_span(&key), visit_suspect_body,
+                                                 wanted, recovery->problem);
+        err = is_read ? ZKT_OK : ZKT_IO;
+    }
+    return err;
 }
 
 // Crashed tasks come by consumer; their line is by age.
@@ -442,11 +539,21 @@ recover(struct store *store, struct problem *problem)
     if (err == ZKT_OK) {
         err = scan(&recovery, RECORD_BODY, visit_body, &recovery);
     }
+    bool is_empty = store->next_consumer == 0 && store->entries.used_count == 0;
+    if (err == ZKT_OK && recovery.seen != SEEN_ALL && !(recovery.is_new && is_empty)) {
+        err = problem_set(recovery.problem, ZKT_STORE_CORRUPT,
+                          "the store's own numbers (M records) are missing. Look with zkarton "
+                          "store check");
+    }
+    if (err == ZKT_OK) {
+        err = load_shared(&recovery);
+    }
     if (err == ZKT_OK && recovery.is_new) {
         begin_new(store);
     }
     if (err == ZKT_OK) {
         objects_settle_recovered(store);
     }
+    free(recovery.shared);
     return err;
 }

@@ -23,7 +23,7 @@ blob_number(const struct store *store, const struct entry *entry)
 }
 
 // A copy of a shared body is gone; the last one takes the record along.
-static void
+void
 blob_unref(struct store *store, uint64_t number)
 {
     struct blob *blob = number != 0 ? map_get(store->blob_refs, &number, sizeof number) : NULL;
@@ -226,27 +226,48 @@ end_entry(struct store *store, uint32_t index, bool is_finished)
     blob_unref(store, number);
 }
 
+static void
+crashing_changed(struct store *store, struct consumer_entry *consumer)
+{
+    if (consumer->crashed_head == 0) {
+        heap_remove(&store->crashing, &consumer->crashing);
+        return;
+    }
+    int64_t changed_ms = (int64_t)entry_at(store, consumer->crashed_head)->changed_s * 1000;
+    heap_update(&store->crashing, &consumer->crashing, changed_ms);
+}
+
 void
 crashed_append(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
+    bool is_first = consumer->crashed_head == 0;
     entry->place = ENTRY_CRASHED;
     entry->next = 0;
-    entry->prev = store->crashed_tail;
-    *(store->crashed_tail != 0 ? &entry_at(store, store->crashed_tail)->next
-                               : &store->crashed_head) = index;
-    store->crashed_tail = index;
-    consumer_entry_of(store, entry->consumer)->crashed_count++;
+    entry->prev = consumer->crashed_tail;
+    *(is_first ? &consumer->crashed_head : &entry_at(store, consumer->crashed_tail)->next) = index;
+    consumer->crashed_tail = index;
+    consumer->crashed_count++;
     store->state_counts[TASK_CRASHED]++;
+    if (is_first) {
+        crashing_changed(store, consumer);
+    }
 }
 
 static void
 crashed_remove(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
-    *(entry->prev != 0 ? &entry_at(store, entry->prev)->next : &store->crashed_head) = entry->next;
-    *(entry->next != 0 ? &entry_at(store, entry->next)->prev : &store->crashed_tail) = entry->prev;
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
+    bool was_first = entry->prev == 0;
+    *(was_first ? &consumer->crashed_head : &entry_at(store, entry->prev)->next) = entry->next;
+    *(entry->next != 0 ? &entry_at(store, entry->next)->prev : &consumer->crashed_tail) =
+        entry->prev;
     entry->prev = entry->next = 0;
+    if (was_first) {
+        crashing_changed(store, consumer);
+    }
 }
 
 static void
@@ -261,6 +282,7 @@ crash_entry(struct store *store, uint32_t index, struct span error)
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
     crashed_append(store, index);
     write_entry(store, entry, error);
+    body_may_go(store, entry->body, index);
     analysis_leave(store, entry->analysis, false, true);
 }
 
@@ -341,6 +363,23 @@ store_return(struct store *store, struct hold *hold, bool count_attempt, int64_t
 }
 
 void
+delayed_drop(struct store *store, uint32_t consumer)
+{
+    size_t at = 0;
+    while (at < store->delayed.len) {
+        struct delayed *delayed = container_of(store->delayed.slots[at], struct delayed, node);
+        if (entry_at(store, delayed->entry)->consumer != consumer) {
+            at++;
+            continue;
+        }
+        heap_remove(&store->delayed, &delayed->node); // another takes its slot
+        requeue(store, delayed->entry);
+        free(delayed);
+        at = 0;
+    }
+}
+
+void
 delayed_due(struct store *store, int64_t now_ms)
 {
     struct heap_node *node;
@@ -377,14 +416,13 @@ store_rematched(struct store *store, struct hold *hold, uint64_t generation)
 void
 crashed_age(struct store *store, int64_t now_ms)
 {
+    struct heap_node *node;
     store->now_ms = now_ms;
-    for (int slice = LIMIT_INTENT_SLICE; slice > 0 && store->crashed_head != 0; slice--) {
-        uint32_t index = store->crashed_head;
-        struct entry *entry = entry_at(store, index);
-        if ((int64_t)entry->changed_s * 1000 + store->options.crashed_ttl_ms > now_ms) {
-            return;
-        }
-        drop_entry(store, index);
+    for (int slice = LIMIT_INTENT_SLICE;
+         slice > 0 && (node = heap_first(&store->crashing)) != NULL &&
+         node->key + store->options.crashed_ttl_ms <= now_ms;
+         slice--) {
+        drop_entry(store, container_of(node, struct consumer_entry, crashing)->crashed_head);
     }
 }
 
@@ -406,8 +444,11 @@ end_damaged(struct store *store, uint32_t index, const char *reason)
     struct task empty = {.headers = value_map()};
     bytes_clear(&store->scratch);
     store->options.codec->pack(&empty, &store->scratch);
-    entry->flags &=
-        (uint8_t)~ENTRY_HAS_OBJECTS; // what it referred to is not known any more: the sweeper's
+    if (entry->place == ENTRY_WAITING) {
+        queue_remove(store, index);
+    }
+    end_suspect(store, entry);
+    entry->place = ENTRY_HELD; // out of every list
     entry->body = body_new(store, bytes_span(&store->scratch), 0, &origin);
     body_ref(store, entry->body);
     crash_entry(store, index, span_of_text("record damaged"));
@@ -594,8 +635,14 @@ store_settle_suspect(struct store *store, const struct uid *uid, enum outcome ou
     }
     struct fetch fetch = {
         .why = FETCH_SETTLE, .entry = index, .sequence = sequence, .outcome = outcome};
-    fetch.error = xmemdup(error.data, error.len);
     fetch.error_len = error.len;
+    if (entry_at(store, index)->body != 0) {
+        // Recovery read it: the end is in the batch that the answer waits for.
+        fetch.error = (char *)(uintptr_t)error.data;
+        settle_fetched(store, &fetch);
+        return;
+    }
+    fetch.error = xmemdup(error.data, error.len);
     fetch_entry(store, &fetch);
 }
 
@@ -604,6 +651,9 @@ settle_fetched(struct store *store, const struct fetch *fetch)
 {
     struct entry *entry = entry_at(store, fetch->entry);
     if (entry->place == ENTRY_SUSPECT && entry->sequence == fetch->sequence && entry->body != 0) {
+        struct uid uid;
+        uid_routed(store->id, entry->sequence, &uid);
+        orphans_settle(store, &uid, fetch->outcome);
         end_suspect(store, entry);
         entry->place = ENTRY_HELD;
         if (fetch->outcome == OUTCOME_FINISHED) {
@@ -613,7 +663,6 @@ settle_fetched(struct store *store, const struct fetch *fetch)
             crash_entry(store, fetch->entry, span_of(fetch->error, fetch->error_len));
         }
     }
-    free(fetch->error);
 }
 
 // ---- Retry
@@ -641,6 +690,17 @@ store_retry(struct store *store, const struct uid *uid, int64_t now_ms, struct u
         .why = FETCH_RETRY, .entry = index, .sequence = sequence, .delivery = fresh};
     fetch_entry(store, &fetch);
     return ZKT_OK;
+}
+
+void
+retry_failed(struct store *store, uint32_t index)
+{
+    struct entry *entry = entry_at(store, index);
+    entry->flags &= (uint8_t)~ENTRY_IS_RELEASING;
+    store->state_counts[TASK_CRASHED]--;
+    consumer_entry_of(store, entry->consumer)->crashed_count--;
+    crashed_append(store, index);
+    analysis_leave(store, entry->analysis, false, false);
 }
 
 void
@@ -677,6 +737,7 @@ retry_fetched(struct store *store, const struct fetch *fetch)
     arena_fini(&arena);
     entry->place = ENTRY_WAITING;
     write_entry(store, entry, (struct span){0});
+    body_may_go(store, entry->body, index);
     store->state_counts[TASK_SPAWNED]++;
     consumer_entry_of(store, entry->consumer)->crashed_count--;
     analysis_forget_crashed(store, entry->analysis);

@@ -16,12 +16,11 @@
 #include "store/store.h"
 
 enum entry_place {
-    ENTRY_WAITING,  // in a queue
-    ENTRY_FETCHING, // out of the queue, its body is being read
-    ENTRY_HELD,     // in the engine's hands
-    ENTRY_SUSPECT,  // after a restart: somebody may hold it
-    ENTRY_DELAYED,  // returned, not before a time
-    ENTRY_CHILD,    // held for its transactional parent
+    ENTRY_WAITING, // in a queue
+    ENTRY_HELD,    // in the engine's hands
+    ENTRY_SUSPECT, // after a restart: somebody may hold it
+    ENTRY_DELAYED, // returned, not before a time
+    ENTRY_CHILD,   // held for its transactional parent
     ENTRY_CRASHED,
     ENTRY_DROPPING, // its consumer was dropped; a slice will take it
 };
@@ -31,6 +30,8 @@ enum entry_flags {
     ENTRY_IS_RELEASING = 4, // a child whose parent is Finished
     ENTRY_WAS_RETURNED = 8, // goes into the line of returned tasks, before the queue
     ENTRY_HAS_BLOB = 16,    // its body is shared
+    ENTRY_IS_FETCHING = 32, // in its queue; its body is being read
+    ENTRY_IS_DAMAGED = 64,  // a held child whose record does not verify
 };
 
 // One live task. Persistent facts first.
@@ -101,6 +102,8 @@ struct consumer_entry {
     uint64_t entries_count; // in any place
     bool holds_are_dropped;
     struct queue queues[PRIORITIES_COUNT];
+    uint32_t crashed_head, crashed_tail; // by age
+    struct heap_node crashing;           // by the time of the oldest
     struct list_link dirty_link, wanting_link, dropping_link;
     struct list_link marked_link; // in store->marked: its marks are being made durable
 };
@@ -157,6 +160,7 @@ enum fetch_why {
 };
 struct fetch {
     enum fetch_why why;
+    uint32_t consumer; // of an offer
     uint32_t entry;
     uint64_t sequence;
     struct page_request *page;
@@ -258,10 +262,10 @@ struct store {
     struct map *orphans; // delivery → struct release: children whose parent nobody has resumed yet
     struct list releases;
     struct heap delayed;
-    uint32_t crashed_head, crashed_tail; // by age
+    struct heap crashing; // consumer_entry.crashing: when the oldest crashed task of each is due
 
     struct map *fetches; // tag → fetch
-    struct list resumed, ready_fetches;
+    struct list resumed, ready_fetches, pages;
     uint32_t *suspects; // entries in doubt since the restart, with their sequences
     uint64_t *suspect_sequences;
     size_t suspects_len, suspects_capacity;
@@ -380,6 +384,8 @@ objects_age(struct store *store, int64_t now_ms);
 // ---- settle.c
 // end_damaged makes a task whose body does not verify Crashed.
 void
+blob_unref(struct store *store, uint64_t number);
+void
 end_damaged(struct store *store, uint32_t index, const char *reason);
 // drop_entry takes a task of a dropped consumer away, whatever its place; its body must be in
 // memory if it has objects.
@@ -387,6 +393,9 @@ void
 drop_entry(struct store *store, uint32_t index);
 void
 crashed_age(struct store *store, int64_t now_ms);
+// delayed_drop ends the delays of a consumer that was dropped.
+void
+delayed_drop(struct store *store, uint32_t consumer);
 void
 delayed_due(struct store *store, int64_t now_ms);
 void
@@ -403,7 +412,8 @@ struct consumer_entry *
 consumer_make(struct store *store, uint32_t number);
 void
 consumers_write_dirty(struct store *store);
-void
+// drops_turn and releases_turn answer whether there is more that can be done at once.
+bool
 drops_turn(struct store *store);
 bool
 bind_unpack(struct store *store, struct consumer_entry *consumer,
@@ -435,8 +445,13 @@ void
 settle_fetched(struct store *store, const struct fetch *fetch);
 void
 retry_fetched(struct store *store, const struct fetch *fetch);
+void
+retry_failed(struct store *store, uint32_t index);
 
 // ---- held.c
+// orphans_settle: a task that nobody resumed ended all the same: its children go with it.
+void
+orphans_settle(struct store *store, const struct uid *parent, enum outcome outcome);
 void
 child_adopt(struct store *store, uint64_t delivery, uint32_t index,
             const struct task_record *record);
@@ -449,7 +464,7 @@ void
 held_drop_children(struct store *store, struct held *held);
 void
 held_release_children(struct store *store, struct held *held);
-void
+bool
 releases_turn(struct store *store, int64_t now_ms);
 void
 held_adopt_children(struct store *store, struct held *held);
@@ -464,5 +479,7 @@ recover(struct store *store, struct problem *problem);
 // page_finish answers a page that needed nothing from disk.
 void
 page_finish(struct store *store, struct page_request *page);
+void
+pages_free(struct store *store);
 void
 page_fetched(struct store *store, const struct fetch *fetch, struct span key, struct span value);
