@@ -74,8 +74,12 @@ front_new(void *zmq_context, const char *address, const struct front_handlers *h
     set_int(front->socket, ZMQ_RCVHWM, SEND_HIGH_WATER_MARK);
     set_int(front->socket, ZMQ_BACKLOG, 1024);
     set_int(front->socket, ZMQ_IPV6, strchr(address, '[') != NULL); // else addresses read ::ffff:
+    // With a domain libzmq refuses peers older than ZMTP 3, for which it takes whatever does not
+    // speak ZMTP at all. Nobody needs to answer for the domain.
+    int result = zmq_setsockopt(front->socket, ZMQ_ZAP_DOMAIN, "zkarton", sizeof "zkarton" - 1);
+    zkt_assert(result == 0);
     int64_t frame_max = FRAME_DROP_BYTES;
-    int result = zmq_setsockopt(front->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
+    result = zmq_setsockopt(front->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof frame_max);
     zkt_assert(result == 0);
     open_monitor(front, zmq_context);
     enum zkt_err err = bind_address(front->socket, address, problem);
