@@ -214,6 +214,7 @@ read_body(struct decoder *decoder, struct command *out)
         return err;
     }
     const struct verb_row *row = &verb_table[out->verb];
+    decoder->is_delivery = out->verb == VERB_DELIVER;
     memset((char *)out + row->offset, 0, row->shape->size);
     err = shape_read(decoder, row->shape, (char *)out + row->offset);
     if (err == ZKT_OK && out->verb == VERB_SUBMIT) {

@@ -62,6 +62,7 @@ struct decoder {
     struct reader reader;
     struct arena *arena;
     struct problem *problem;
+    bool is_delivery; // headers have grown by what the broker added: their limit was SUBMIT's
     size_t frame_len; // of the whole message; 0 where FIELD_SUBMIT does not occur
 };
 

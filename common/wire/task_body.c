@@ -74,8 +74,8 @@ read_fields(const struct parts *parts, struct arena *arena, struct task *out)
 {
     // The body may go before what was read of it.
     const char *copy = arena_copy(arena, parts->fields.data, parts->fields.len);
-    struct decoder decoder = {.reader = reader_of(span_of(copy, parts->fields.len)),
-                              .arena = arena};
+    struct decoder decoder = {
+        .reader = reader_of(span_of(copy, parts->fields.len)), .arena = arena, .is_delivery = true};
     return shape_read_fields(&decoder, &body_shape, parts->fields_count, out) == ZKT_OK &&
            reader_is_at_end(&decoder.reader);
 }

@@ -2,6 +2,7 @@
 // more.
 #include "unit/testing.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -129,6 +130,71 @@ test_body_is_spliced_and_receiver_set(void **state)
     bytes_fini(&body);
 }
 
+// What the broker adds to headers of the largest size a SUBMIT may have does not keep them from
+// being delivered.
+static void
+test_grown_headers_are_delivered(void **state)
+{
+    struct fixture *fixture = *state;
+    struct task task = {.uid = uid_of(1), .headers = value_map()};
+    char *long_text = malloc(LIMIT_HEADERS_BYTES);
+    memset(long_text, 'h', LIMIT_HEADERS_BYTES);
+    struct value text = value_string(&fixture->arena, long_text, LIMIT_HEADERS_BYTES - 10);
+    free(long_text);
+    value_put(&fixture->arena, &task.headers, "a", text);
+    struct command command = {.verb = VERB_SUBMIT,
+                              .submit = {.number = 5, .tasks = &task, .tasks_count = 1}};
+    command_encode(&command, &fixture->frame);
+    struct command back;
+    decode(fixture, &back);
+    struct bytes body = {0};
+    wire_task_codec.pack(&task, &body);
+    struct deliver_item item = {.delivery = 1,
+                                .attempt = 1,
+                                .task = task,
+                                .body = bytes_span(&body),
+                                .receiver = span_of_text("a.consumer")};
+    command = (struct command){.verb = VERB_DELIVER, .deliver = {&item, 1}};
+    bytes_clear(&fixture->frame);
+    command_encode(&command, &fixture->frame);
+    bytes_fini(&body);
+    decode(fixture, &back);
+    assert_int_equal(back.deliver.items[0].task.headers.len, 2);
+    value_put(&fixture->arena, &task.headers, "receiver", value_text(&fixture->arena, "a"));
+    command = (struct command){.verb = VERB_SUBMIT,
+                               .submit = {.number = 5, .tasks = &task, .tasks_count = 1}};
+    bytes_clear(&fixture->frame);
+    command_encode(&command, &fixture->frame);
+    struct problem problem = {0};
+    assert_int_equal(command_decode(bytes_span(&fixture->frame), &fixture->arena, &back, &problem),
+                     ZKT_TOO_LARGE);
+}
+
+// A damaged body is refused or read as another, never more: one flipped bit at each place.
+static void
+test_flipped_bits_of_a_body_are_survived(void **state)
+{
+    struct fixture *fixture = *state;
+    struct task task = sample_task(&fixture->arena);
+    struct bytes body = {0};
+    wire_task_codec.pack(&task, &body);
+    unsigned refused_count = 0;
+    for (size_t bit_index = 0; bit_index < body.len * 8; bit_index++) {
+        uint8_t flip = (uint8_t)(1u << (bit_index % 8));
+        struct task out = {0};
+        body.data[bit_index / 8] ^= flip;
+        bool is_read = wire_task_codec.unpack(bytes_span(&body), &fixture->arena, &out);
+        refused_count += !is_read;
+        // Headers alone are read by matching, which must not see less than delivery does.
+        struct task headers = {0};
+        assert_true(wire_task_codec.headers(bytes_span(&body), &fixture->arena, &headers) ||
+                    !is_read);
+        body.data[bit_index / 8] ^= flip;
+    }
+    assert_true(refused_count > body.len);
+    bytes_fini(&body);
+}
+
 static void
 test_hello_round_trip(void **state)
 {
@@ -235,6 +301,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_submit_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_body_is_spliced_and_receiver_set, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_grown_headers_are_delivered, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_flipped_bits_of_a_body_are_survived, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_hello_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_frames_name_the_field, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cut_frames_are_refused, set_up, tear_down),
