@@ -173,7 +173,7 @@ send_child(struct child *child)
     if (mistake != NULL) {
         return zkt_delivery_fail(child->exec->delivery, "out/%s: %s", child->name, mistake);
     }
-    return zkt_delivery_send(child->exec->delivery, &child->task);
+    return zkt_delivery_post(child->exec->delivery, &child->task);
 }
 
 static enum zkt_err
