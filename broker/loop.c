@@ -29,7 +29,12 @@
 #include "signals.h"
 #include "wire/task_body.h"
 
-enum { DRAIN_MESSAGES_MAX = 512, METRICS_PERIOD_MS = 1000, DRAIN_STOP_MS = 10000 };
+enum {
+    DRAIN_MESSAGES_MAX = 512,
+    METRICS_PERIOD_MS = 1000,
+    SWEEP_PERIOD_MS = 600000,
+    DRAIN_STOP_MS = 10000
+};
 
 struct loop {
     const struct broker_options *options;
@@ -46,7 +51,8 @@ struct loop {
     struct loop_figures figures;
     struct bytes metrics;
     int64_t metrics_due_ms;
-    int64_t stop_by_ms; // 0: not stopping
+    int64_t sweep_due_ms; // 0: not set yet
+    int64_t stop_by_ms;   // 0: not stopping
     bool has_failed;
 };
 
@@ -339,11 +345,30 @@ take_signals(struct loop *loop, int signal_fd)
 }
 
 static void
-take_deleted(struct loop *loop)
+take_words(struct loop *loop)
 {
     struct uid uid;
-    while (janitor_receive(loop->janitor, &uid)) {
-        engine_object_deleted(loop->engine, &uid);
+    enum janitor_word word;
+    while ((word = janitor_receive(loop->janitor, &uid)) != JANITOR_NOTHING) {
+        if (word == JANITOR_DELETED) {
+            engine_object_deleted(loop->engine, &uid);
+        } else {
+            engine_object_found(loop->engine, &uid);
+        }
+    }
+}
+
+// Objects that nobody knows: of uploads that ended after their hold, or of a store that was put
+// back from a copy. The first walk is one grace period after the start.
+static void
+sweep_objects(struct loop *loop, int64_t now_ms)
+{
+    int64_t grace_ms = loop->options->upload_grace_ms;
+    if (loop->sweep_due_ms == 0) {
+        loop->sweep_due_ms = now_ms + grace_ms;
+    } else if (now_ms >= loop->sweep_due_ms) {
+        loop->sweep_due_ms = now_ms + (grace_ms > SWEEP_PERIOD_MS ? grace_ms : SWEEP_PERIOD_MS);
+        janitor_sweep(loop->janitor, grace_ms);
     }
 }
 
@@ -387,7 +412,7 @@ wait_for_something(struct loop *loop, int signal_fd, int64_t timeout_ms)
         log_pub_poll(loop->log_pub);
     }
     if (items[2].revents != 0) {
-        take_deleted(loop);
+        take_words(loop);
     }
     if (items[3].revents != 0) {
         front_watch(loop->front);
@@ -421,6 +446,7 @@ loop_run(struct loop *loop, int signal_fd)
         engine_commit(loop->engine);
         bool outboxes_wait = front_flush(loop->front);
         publish_metrics(loop, now_ms);
+        sweep_objects(loop, now_ms);
         size_t drained_count = 0;
         if (!engine_is_full(loop->engine)) {
             drained_count = front_drain(loop->front, DRAIN_MESSAGES_MAX);

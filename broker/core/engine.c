@@ -314,6 +314,14 @@ engine_object_deleted(struct engine *engine, const struct uid *object)
     }
 }
 
+void
+engine_object_found(struct engine *engine, const struct uid *object)
+{
+    if (!engine->has_failed) {
+        store_object_found(engine->store, object, engine->wall_ms);
+    }
+}
+
 // ---- Turns
 
 // A step of the wall clock is told to the store one grace period later.

@@ -84,6 +84,9 @@ bool
 engine_is_full(const struct engine *engine);
 void
 engine_object_deleted(struct engine *engine, const struct uid *object);
+// engine_object_found: the object store lists an old object; if nobody knows it, it is deleted.
+void
+engine_object_found(struct engine *engine, const struct uid *object);
 // engine_drain begins a graceful stop: no new offers; engine_is_drained when everything answered is
 // durable.
 void

@@ -55,6 +55,10 @@ upload_one(struct engine *engine, const struct session *session, struct object_i
         set_refusal(arena, item, ZKT_DISK_FULL, "the disk of the broker is full");
         return;
     }
+    if (!store_object_may_upload(engine->store, &item->uid, &session->instance)) {
+        set_refusal(arena, item, ZKT_IN_USE, "uid: another object has it. Draw a new one");
+        return;
+    }
     struct bytes url = {0};
     enum zkt_err code = effects->presign_put(effects->arg, item, &url);
     if (code == ZKT_OK) {

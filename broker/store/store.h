@@ -271,11 +271,16 @@ bool
 store_analysis_done(const struct store *store, const struct uid *root, struct analysis_counts *out);
 
 // ---- Objects (design promise 8).
+// store_object_may_upload: nobody knows the uid, or it is an object of this instance that lives.
+bool
+store_object_may_upload(const struct store *store, const struct uid *object,
+                        const struct uid *instance);
 // store_upload writes a durable upload hold; the engine answers URLS when the batch is durable.
 void
 store_upload(struct store *store, const struct uid *object, const struct uid *instance,
              int64_t size, const uint8_t sha256[32], int64_t now_ms);
-// store_object_may_use: an upload hold of this instance, or a resource of the parent's body.
+// store_object_may_use: an object that this instance uploaded and that still lives, or a resource
+// of the parent's body.
 bool
 store_object_may_use(const struct store *store, const struct uid *object,
                      const struct uid *instance, const struct hold *parent);
@@ -283,6 +288,10 @@ bool
 store_object_is_referenced(const struct store *store, const struct uid *object);
 void
 store_object_deleted(struct store *store, const struct uid *object);
+// store_object_found: the object store lists it. If nobody knows it, it is to be deleted; it is
+// told like one whose last reference went.
+void
+store_object_found(struct store *store, const struct uid *object, int64_t now_ms);
 
 // ---- Queries: answered by on_result, a page at a time, never by a full scan on the loop.
 enum store_query { QUERY_TASKS, QUERY_TREE, QUERY_TASK };

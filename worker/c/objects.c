@@ -97,6 +97,47 @@ usable_url(struct zkt_client *client, struct arena *arena, const struct objects 
     return complete_url(arena, client->io->options.address, item->url);
 }
 
+// UPLOAD of the task's local_count resources that are not in the object store.
+static enum zkt_err
+ask_for_urls(struct zkt_client *client, const struct zkt_task *task, size_t local_count,
+             struct question *request)
+{
+    request_begin(request, VERB_UPLOAD);
+    struct object_item *items = arena_alloc(&request->arena, local_count * sizeof *items);
+    size_t items_count = 0;
+    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
+        const struct zkt_resource *resource = task->resources.items[item_index];
+        if (resource->source != SOURCE_REMOTE) {
+            items[items_count] =
+                (struct object_item){.uid = resource->model.uid, .size = resource->model.size};
+            memcpy(items[items_count].sha256, resource->model.sha256, 32);
+            items_count++;
+        }
+    }
+    request->command.objects = (struct objects){.items = items, .items_count = items_count};
+    return client_ask(client, request, client_deadline(client, 0));
+}
+
+// A resource that was sent before may still be, or just be deleted, as an object of another
+// process: this one becomes a new object. True: some uid changed, ask again.
+static bool
+renew_uids(struct zkt_task *task, const struct objects *urls)
+{
+    bool has_changed = false;
+    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
+        struct zkt_resource *resource = task->resources.items[item_index];
+        if (resource->source == SOURCE_REMOTE) {
+            continue;
+        }
+        const struct object_item *item = find_url(urls, &resource->model.uid);
+        if (item != NULL && item->code == ZKT_IN_USE) {
+            uid_random(&resource->model.uid);
+            has_changed = true;
+        }
+    }
+    return has_changed;
+}
+
 enum zkt_err
 client_upload(struct zkt_client *client, struct zkt_task *task)
 {
@@ -108,20 +149,11 @@ client_upload(struct zkt_client *client, struct zkt_task *task)
         return ZKT_OK;
     }
     struct question request;
-    request_begin(&request, VERB_UPLOAD);
-    struct object_item *items = arena_alloc(&request.arena, local_count * sizeof *items);
-    size_t items_count = 0;
-    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
-        const struct zkt_resource *resource = task->resources.items[item_index];
-        if (resource->source != SOURCE_REMOTE) {
-            items[items_count] =
-                (struct object_item){.uid = resource->model.uid, .size = resource->model.size};
-            memcpy(items[items_count].sha256, resource->model.sha256, 32);
-            items_count++;
-        }
+    enum zkt_err err = ask_for_urls(client, task, local_count, &request);
+    if (err == ZKT_OK && renew_uids(task, &request.answer.objects)) {
+        request_end(&request);
+        err = ask_for_urls(client, task, local_count, &request);
     }
-    request.command.objects = (struct objects){.items = items, .items_count = items_count};
-    enum zkt_err err = client_ask(client, &request, client_deadline(client, 0));
     for (size_t item_index = 0; err == ZKT_OK && item_index < task->resources.count; item_index++) {
         const struct zkt_resource *resource = task->resources.items[item_index];
         if (resource->source == SOURCE_REMOTE) {

@@ -117,6 +117,16 @@ objects_unref(struct store *store, struct span body)
     arena_fini(&arena);
 }
 
+// Else a peer could take over another's object by its uid, or lose its own to a delete under way.
+bool
+store_object_may_upload(const struct store *store, const struct uid *uid,
+                        const struct uid *instance)
+{
+    const struct object_entry *object = find(store, uid);
+    return object == NULL ||
+           (!object->is_deleting && uid_equal(&object->upload.instance, instance));
+}
+
 void
 store_upload(struct store *store, const struct uid *uid, const struct uid *instance, int64_t size,
              const uint8_t sha256[32], int64_t now_ms)
@@ -181,8 +191,8 @@ store_object_may_use(const struct store *store, const struct uid *uid, const str
     if (object == NULL || object->is_deleting) {
         return false;
     }
-    if (object->is_upload && uid_equal(&object->upload.instance, instance)) {
-        return true;
+    if (uid_equal(&object->upload.instance, instance)) {
+        return true; // a SUBMIT that is refused for now and repeated must find its objects again
     }
     return parent != NULL && parent_refers(store, parent, uid);
 }
@@ -208,6 +218,15 @@ store_object_deleted(struct store *store, const struct uid *uid)
     if (object->refs_count == 0 && !object->is_upload) {
         map_remove(store->objects, uid, sizeof *uid);
         free(object);
+    }
+}
+
+void
+store_object_found(struct store *store, const struct uid *uid, int64_t now_ms)
+{
+    if (find(store, uid) == NULL) {
+        store->now_ms = now_ms;
+        begin_delete(store, get(store, uid));
     }
 }
 
