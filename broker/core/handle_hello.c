@@ -120,7 +120,7 @@ take_session(struct engine *engine, struct span peer, const struct hello *hello,
     if (session != NULL) {
         tell_replaced(engine, session, peer);
         if (session->consumer != consumer) {
-            session_end(engine, &session, SESSION_LEFT);
+            session_end(engine, &session, SESSION_MOVED);
         }
     }
     if (session == NULL) {

@@ -49,7 +49,8 @@ void
 session_revoke(struct engine *engine, struct session *session, const uint64_t *deliveries,
                size_t deliveries_count, const char *reason);
 
-enum session_end { SESSION_LEFT, SESSION_LOST };
+// LEFT: it said BYE; LOST: it was silent; MOVED: its process serves another consumer now.
+enum session_end { SESSION_LEFT, SESSION_LOST, SESSION_MOVED };
 // session_end gives back its leases (LOST: the first `concurrency` of them count an attempt), tells
 // its consumer, and frees it.
 void

@@ -410,6 +410,9 @@ said_item(struct world *world, const struct peer *peer, const struct uid *instan
     struct ledger *ledger = world->ledger;
     struct entry *entry = find(ledger->entries, &item->task.orig);
     trace_task(world, "delivered", &item->task.uid, item->delivery);
+    if (entry == NULL && world->is_quiet) {
+        return;
+    }
     if (entry == NULL) {
         world_violated(world, 4, "%s got a task that nobody sent", peer->identity);
         return;
@@ -510,7 +513,9 @@ said_reported(struct world *world, const struct reported *reported)
                                         : "settled",
                    &item->uid, item->delivery);
         if (item->code != ZKT_OK) {
-            routed->may_be_settled = routed->was_settled;
+            if (routed->last_delivery == item->delivery) {
+                routed->may_be_settled = routed->was_settled;
+            }
             continue;
         }
         if (item->gone) {
@@ -716,6 +721,7 @@ ledger_killed(struct world *world, uint64_t durable, uint64_t in_flight)
             routed->may_be_settled = false;
         }
         routed->settled_batch = 0;
+        routed->attempt = 0; // a lost attempt that was not durable yet is not counted
     }
 }
 

@@ -75,6 +75,7 @@ peer_start(struct world *world, struct peer *peer)
     peer->generation = 0;
     peer->is_retiring = false;
     peer->wants_to_leave = false;
+    peer->is_leaving = false;
     peer->resend_ms = 0;
     peer->revive_ms = 0;
     peer->stopped_until_ms = 0;
@@ -101,6 +102,10 @@ peer_die(struct world *world, struct peer *peer, int64_t revive_after_ms)
 void
 peer_lost_connection(struct world *world, struct peer *peer)
 {
+    if (peer->is_leaving) {
+        peer_die(world, peer, peer->revive_ms); // after BYE an instance is no more
+        return;
+    }
     peer->phase = PEER_OFFLINE;
     peer->connection = 0;
     peer->connect_ms = world->now_ms + (int64_t)random_below(&world->random, 50);
@@ -546,6 +551,7 @@ peer_leave(struct world *world, struct peer *peer, int64_t revive_after_ms)
     struct command command = command_new(peer, VERB_BYE);
     world_send(world, peer, &command);
     peer->revive_ms = revive_after_ms;
+    peer->is_leaving = true;
     peer->phase = PEER_GREETING; // waits for the BYE of the broker
     peer->heard_ms = world->now_ms;
 }

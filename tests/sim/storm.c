@@ -299,7 +299,7 @@ explain_unrest(struct world *world)
         sent_count += world->peers[i].sent_count;
     }
     world_violated(world, 18,
-                   "no rest after 120 s: %llu analyses, %llu declared, %llu spawned, %llu started, "
+                   "no rest: %llu analyses, %llu declared, %llu spawned, %llu started, "
                    "%llu suspect, %llu intents, %zu works, %zu open SUBMITs",
                    (unsigned long long)stats.analyses_count,
                    (unsigned long long)stats.state_counts[TASK_DECLARED],
@@ -334,7 +334,7 @@ storm_run(uint64_t seed, uint64_t events_min, bool is_traced, struct storm_resul
         // The hard limit was reached with children pending: an operator raises it.
         world_kill_broker(world, 10);
     }
-    if (!is_quiet && !world_is_violated(world) && !world_run(world, world_is_quiet, 120000)) {
+    if (!is_quiet && !world_is_violated(world) && !world_run(world, world_is_quiet, 600000)) {
         explain_unrest(world);
     }
     if (!world_is_violated(world)) {

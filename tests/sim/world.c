@@ -235,6 +235,10 @@ effect_send(void *arg, struct span peer, const struct command *command)
     ledger_said(world, &world->peers[connection->peer_index], &connection->instance, command);
     world_trace(world, "broker -> %zu %s id=%" PRIu64, connection->peer_index,
                 verb_name((uint32_t)command->verb), command->id);
+    if (command->verb == VERB_ERROR) {
+        world_trace(world, "  %.*s", (int)command->error.message.len,
+                    (const char *)command->error.message.data);
+    }
     if (connection->is_alive) {
         struct bytes frame = {0};
         command_encode(command, &frame);

@@ -79,6 +79,7 @@ struct peer {
     uint32_t concurrency;
     bool is_retiring;
     bool wants_to_leave;
+    bool is_leaving; // said BYE
     int64_t heard_ms;
     int64_t sent_ms;
     int64_t connect_ms;       // when it connects again
