@@ -106,8 +106,9 @@ class WithoutBrokerTest(unittest.TestCase):
 class CommandTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.broker = Broker({"store": {"finished_ttl": "1h"}}).start()
+        cls.broker = Broker({"store": {"finished_ttl": "1h"}})
         cls.addClassCleanup(cls.broker.__exit__)
+        cls.broker.start()
 
     def run_ok(self, *args, **options):
         return self.broker.run("zkarton", *args, **options)[1]

@@ -29,8 +29,9 @@ def wait_until(condition, what):
 
 class ExecTest(unittest.TestCase):
     def setUp(self):
-        self.broker = Broker({"store": {"finished_ttl": "1h"}}).start()
+        self.broker = Broker({"store": {"finished_ttl": "1h"}})
         self.addCleanup(self.broker.__exit__)
+        self.broker.start()
         self.temp = os.path.join(self.broker.dir, "temp")
         os.mkdir(self.temp)
         os.environ["TMPDIR"] = self.temp

@@ -49,8 +49,9 @@ class Peak:
 
 class ObjectsTest(unittest.TestCase):
     def setUp(self):
-        self.broker = Broker().start()
+        self.broker = Broker()
         self.addCleanup(self.broker.__exit__)
+        self.broker.start()
 
     def objects(self):
         return glob.glob(os.path.join(self.broker.data, "objects", "??", "*"))
