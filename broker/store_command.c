@@ -1,12 +1,82 @@
 #include "store_command.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "store/local/store_check.h"
+#include "wire/json.h"
+#include "wire/task_body.h"
+
+enum { CODE_CLEAN = 0, CODE_DAMAGED = 1, CODE_USAGE = 2, CODE_NO_STORE = 5 };
+
+static int
+usage(void)
+{
+    fprintf(stderr, "usage: zkarton-broker store check DIR\n"
+                    "       zkarton-broker store dump DIR\n"
+                    "       zkarton-broker store copy DIR DEST\n"
+                    "DIR is a broker's data directory, or the store folder in it.\n");
+    return CODE_USAGE;
+}
+
+static int
+fail(const struct problem *problem)
+{
+    char text[PROBLEM_TEXT_SIZE + 64];
+    problem_sentence(problem, text, sizeof text);
+    fprintf(stderr, "zkarton-broker: %s\n", text);
+    return problem->code == ZKT_NOT_FOUND ? CODE_NO_STORE : CODE_DAMAGED;
+}
+
+static void
+print_row(void *arg, const struct value *record)
+{
+    struct bytes *line = arg;
+    bytes_clear(line);
+    json_write(record, line, JSON_COMPACT);
+    bytes_append_byte(line, '\n');
+    fwrite(line->data, 1, line->len, stdout);
+}
+
+static int
+check(const char *path, struct problem *problem)
+{
+    uint64_t damages_count = 0;
+    if (store_check(path, stdout, &damages_count, problem) != ZKT_OK) {
+        return fail(problem);
+    }
+    return damages_count == 0 ? CODE_CLEAN : CODE_DAMAGED;
+}
+
+static int
+dump(const char *path, struct problem *problem)
+{
+    struct bytes line = {0};
+    enum zkt_err err = store_dump(path, &wire_task_codec, print_row, &line, problem);
+    bytes_fini(&line);
+    if (err != ZKT_OK) {
+        return fail(problem);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        problem_set(problem, ZKT_IO, "standard output cannot be written");
+        return fail(problem);
+    }
+    return CODE_CLEAN;
+}
 
 int
 store_command(int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
-    fprintf(stderr, "usage: zkarton-broker store check|dump DIR\n");
-    return 2;
+    struct problem problem = {.code = ZKT_OK};
+    if (argc == 3 && strcmp(argv[1], "check") == 0) {
+        return check(argv[2], &problem);
+    }
+    if (argc == 3 && strcmp(argv[1], "dump") == 0) {
+        return dump(argv[2], &problem);
+    }
+    if (argc == 4 && strcmp(argv[1], "copy") == 0) {
+        return store_copy(argv[2], argv[3], &problem) == ZKT_OK ? CODE_CLEAN : fail(&problem);
+    }
+    return usage();
 }

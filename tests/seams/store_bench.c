@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "store/local/store_check.h"
 #include "wire/task_body.h"
 
 static struct bench_event *
@@ -172,6 +173,10 @@ bench_destroy(struct bench **bench_p)
     struct bench *bench = *bench_p;
     bench_close(bench);
     if (bench->kind == BENCH_LMDB) {
+        uint64_t damages_count = 0;
+        struct problem problem = {.code = ZKT_OK};
+        assert_int_equal(store_check(bench->path, stderr, &damages_count, &problem), ZKT_OK);
+        assert_int_equal(damages_count, 0); // whatever was done to it
         remove_files(bench->path);
     }
     mem_disk_destroy(&bench->disk);

@@ -71,5 +71,9 @@ record_next(const struct record_batch *batch, size_t *at, struct span *key, stru
 ZKT_MUST enum zkt_err
 records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **records,
                   struct problem *problem);
+// records_lmdb_copy makes a compacted copy of the store at path in the empty folder copy_path, also
+// while a broker writes to it.
+ZKT_MUST enum zkt_err
+records_lmdb_copy(const char *path, const char *copy_path, struct problem *problem);
 struct records *
 records_mem_new(void);

@@ -470,3 +470,24 @@ records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **re
     *records = &self->records;
     return ZKT_OK;
 }
+
+enum zkt_err
+records_lmdb_copy(const char *path, const char *copy_path, struct problem *problem)
+{
+    MDB_env *env = NULL;
+    int result = mdb_env_create(&env);
+    if (result == 0) {
+        result = mdb_env_set_mapsize(env, MAP_BYTES);
+    }
+    if (result == 0) {
+        result = mdb_env_open(env, path, MDB_RDONLY | MDB_NOTLS, 0600);
+    }
+    if (result == 0) {
+        result = mdb_env_copy2(env, copy_path, MDB_CP_COMPACT);
+    }
+    if (env != NULL) {
+        mdb_env_close(env);
+    }
+    return result == 0 ? ZKT_OK
+                       : problem_set(problem, ZKT_IO, "%s: %s", path, mdb_strerror(result));
+}
