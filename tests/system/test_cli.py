@@ -1,6 +1,7 @@
 """`zkarton` against a real broker: what each command prints and how it ends (interfaces: exit codes)."""
 import json
 import os
+import pty
 import subprocess
 import unittest
 
@@ -263,6 +264,40 @@ class CommandTest(unittest.TestCase):
             root = self.run_ok("send", "type=slow").strip()
             self.assertEqual(self.code("wait", root, "--timeout", "200ms"), 124)
         self.assertEqual(self.code("logs", "--timeout", "100ms"), 124)
+
+    def on_terminal(self, *args, **environment):
+        """What a person would see: (exit code, bytes of the terminal)."""
+        leader, follower = pty.openpty()
+        process = subprocess.Popen([bin_dir() + "/zkarton", *args], env=dict(self.broker.environment, **environment),
+                                   stdin=follower, stdout=follower, stderr=follower)
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                data = os.read(leader, 65536)
+            except OSError:  # nobody has the other end any more
+                break
+            if not data:
+                break
+            seen += data
+        os.close(leader)
+        return process.wait(30), seen
+
+    def test_colour_only_on_terminals(self):
+        with self.service("t.colour", "type=colour", "--", "true"):
+            root = self.run_ok("send", "type=colour", "x:=" + json.dumps("\x1b[2Jhidden")).strip()
+            self.run_ok("wait", root)
+        code, seen = self.on_terminal("tree", root, NO_COLOR="")
+        self.assertEqual(code, 0)
+        self.assertIn(b"\x1b[32mFinished", seen)
+        self.assertNotIn(b"\x1b[2J", seen)  # what a task says never moves the cursor
+        self.assertNotIn(b"\x1b", self.on_terminal("tree", root, NO_COLOR="1")[1])
+        self.assertNotIn("\x1b", self.run_ok("tree", root))
+
+    def test_bytes_do_not_go_to_a_terminal(self):
+        code, seen = self.on_terminal("get", NOBODY)
+        self.assertEqual(code, 2)
+        self.assertIn(b"terminal", seen)
 
     def test_version_names_both(self):
         out = self.run_ok("version")
