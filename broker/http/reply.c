@@ -50,6 +50,8 @@ s3_code(enum zkt_err code)
         return "EntityTooLarge";
     case ZKT_INVALID:
         return "InvalidRequest";
+    case ZKT_IN_USE:
+        return "OperationAborted";
     case ZKT_BUSY:
     case ZKT_DISK_FULL:
         return "SlowDown";

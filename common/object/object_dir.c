@@ -1,8 +1,7 @@
 // The directory store. What it guarantees: a file under a uid has exactly the size and the hash
-// that its URL was signed for, and is on disk before its upload is answered. What it does not: that
-// a file is not damaged later; downloads are checked by their readers. It would break if two
-// brokers shared the directory (the lock of the data directory forbids it) or if a uid were ever
-// used for two contents.
+// that its URL was signed for, is on disk before its upload is answered, and is never replaced.
+// What it does not: that a file is not damaged later; downloads are checked by their readers. It
+// would break if two brokers shared the directory (the lock of the data directory forbids it).
 #include "object/object_dir.h"
 
 #include <dirent.h>
@@ -75,7 +74,15 @@ make_folders(const struct object_dir *dir, struct problem *problem)
     if (err == ZKT_OK) {
         err = make_folder(dir->temp_path, 0700, problem);
     }
-    return err == ZKT_OK ? object_dir_sync(dir->path, problem) : err;
+    if (err == ZKT_OK) {
+        err = object_dir_sync(dir->path, problem);
+    }
+    if (err == ZKT_OK) {
+        char *parent = xasprintf("%s/..", dir->path);
+        err = object_dir_sync(parent, problem);
+        free(parent);
+    }
+    return err;
 }
 
 // Uploads that a dead broker left behind.

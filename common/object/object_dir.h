@@ -41,7 +41,8 @@ object_dir_authorize(struct object_store *store, const struct s3_request *reques
                      struct object_grant *grant, struct problem *problem);
 
 // An upload under way. write appends; finish checks size and hash, makes it durable and visible;
-// abort (and any failure) leaves nothing. finish and abort consume the upload.
+// IN_USE: the uid has another content. abort (and any failure) leaves nothing. finish and abort
+// consume the upload.
 struct object_upload;
 ZKT_MUST enum zkt_err
 object_upload_begin(struct object_store *store, const struct object_grant *grant,

@@ -1,8 +1,10 @@
 // Uploads into the directory store: hashed while they stream to a temporary file, checked, synced,
-// renamed, and the folder synced. In every other case nothing is kept.
+// renamed, and the folder synced. In every other case nothing is kept. What is there is never
+// replaced: the same bytes again are a client that did not hear its answer, others are refused.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,12 +15,19 @@
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
 
+enum {
+    FLUSH_BYTES = 8 << 20, // written out early, so that the final sync is short
+    COMPARE_BYTES = 64 << 10,
+};
+
 struct object_upload {
     const struct object_dir *dir;
     struct object_grant grant;
     char *temp_path;
     int fd;
     int64_t done_bytes;
+    int64_t flushed_bytes;
+    bool is_renamed; // temp_path is gone
     EVP_MD_CTX *digest;
 };
 
@@ -74,6 +83,12 @@ object_upload_write(struct object_upload *upload, const void *data, size_t size,
         size -= (size_t)written;
         upload->done_bytes += written;
     }
+    if (upload->done_bytes - upload->flushed_bytes >= FLUSH_BYTES) {
+        // Only begins to write, and only to be early: its failure shows in the sync.
+        sync_file_range(upload->fd, upload->flushed_bytes,
+                        upload->done_bytes - upload->flushed_bytes, SYNC_FILE_RANGE_WRITE);
+        upload->flushed_bytes = upload->done_bytes;
+    }
     return ZKT_OK;
 }
 
@@ -94,17 +109,64 @@ check(struct object_upload *upload, struct problem *problem)
 }
 
 static enum zkt_err
+hash_file(int fd, const char *path, uint8_t digest[EVP_MAX_MD_SIZE], struct problem *problem)
+{
+    char part[COMPARE_BYTES];
+    ssize_t len;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    zkt_assert(context != NULL);
+    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    while ((len = read(fd, part, sizeof(part))) > 0 || (len == -1 && errno == EINTR)) {
+        EVP_DigestUpdate(context, part, len > 0 ? (size_t)len : 0);
+    }
+    enum zkt_err err = len == -1 ? io_problem(problem, path) : ZKT_OK;
+    EVP_DigestFinal_ex(context, digest, NULL);
+    EVP_MD_CTX_free(context);
+    return err;
+}
+
+// The uid is taken: fine if by the same bytes.
+static enum zkt_err
+compare(const struct object_upload *upload, const char *path, struct problem *problem)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd == -1) {
+        return io_problem(problem, path);
+    }
+    enum zkt_err err = hash_file(fd, path, digest, problem);
+    close(fd);
+    if (err == ZKT_OK && memcmp(digest, upload->grant.sha256, sizeof(upload->grant.sha256)) != 0) {
+        err = problem_set(problem, ZKT_IN_USE, "the object exists with another content");
+    }
+    return err;
+}
+
+static enum zkt_err
+publish_as(struct object_upload *upload, const char *path, struct problem *problem)
+{
+    int result = renameat2(AT_FDCWD, upload->temp_path, AT_FDCWD, path, RENAME_NOREPLACE);
+    if (result == -1 && errno == EINVAL) {
+        result = rename(upload->temp_path, path); // a file system that cannot tell
+    }
+    if (result == -1 && errno == EEXIST) {
+        return compare(upload, path, problem);
+    }
+    upload->is_renamed = result == 0;
+    return result == 0 ? ZKT_OK : io_problem(problem, path);
+}
+
+static enum zkt_err
 publish(struct object_upload *upload, struct problem *problem)
 {
+    if (fsync(upload->fd) == -1) {
+        return io_problem(problem, upload->temp_path);
+    }
     char *path = object_dir_path(upload->dir, &upload->grant.uid);
     char *folder = xstrdup(path);
     *strrchr(folder, '/') = '\0';
-    enum zkt_err err = ZKT_OK;
-    if (fsync(upload->fd) == -1) {
-        err = io_problem(problem, upload->temp_path);
-    } else if (rename(upload->temp_path, path) == -1) {
-        err = io_problem(problem, path);
-    } else {
+    enum zkt_err err = publish_as(upload, path, problem);
+    if (err == ZKT_OK) {
         err = object_dir_sync(folder, problem);
     }
     free(folder);
@@ -120,7 +182,6 @@ object_upload_finish(struct object_upload **upload_p, struct problem *problem)
     if (err == ZKT_OK) {
         err = publish(upload, problem);
     }
-    // After the rename there is no temporary file any more, and this removes nothing.
     object_upload_abort(upload_p);
     return err;
 }
@@ -135,7 +196,9 @@ object_upload_abort(struct object_upload **upload_p)
     }
     if (upload->fd != -1) {
         close(upload->fd);
-        unlink(upload->temp_path);
+        if (!upload->is_renamed) {
+            unlink(upload->temp_path);
+        }
     }
     EVP_MD_CTX_free(upload->digest);
     free(upload->temp_path);

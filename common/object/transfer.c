@@ -25,7 +25,8 @@ enum {
     PAUSE_MAX_MS = 2000,
     ANSWER_BYTES_MAX = 512,
     CONNECT_MS = 5000,
-    STALL_S = 20,
+    STALL_S = 30,
+    LOST_UPLOADS_MAX = 5,
     HTTP_OK = 200,
     HTTP_PARTIAL = 206
 };
@@ -83,16 +84,23 @@ transfer_patience(struct transfer *transfer, int64_t patience_ms)
     transfer->patience_ms = patience_ms;
 }
 
+// False: the watcher wants it to stop.
 static bool
-advance(struct job *job, size_t size)
+goes_on(struct job *job)
 {
-    job->done_bytes += (int64_t)size;
-    job->has_moved = job->has_moved || size > 0;
     if (job->watch != NULL &&
         !job->watch->on_progress(job->watch->arg, job->done_bytes, job->total_bytes)) {
         job->is_cancelled = true;
     }
     return !job->is_cancelled;
+}
+
+static bool
+advance(struct job *job, size_t size)
+{
+    job->done_bytes += (int64_t)size;
+    job->has_moved = job->has_moved || size > 0;
+    return goes_on(job);
 }
 
 // ---- Callbacks of libcurl
@@ -163,7 +171,8 @@ on_write(char *data, size_t size, size_t items_count, void *arg)
                             (status == HTTP_OK && job->has_moved));
     if (!is_content) {
         keep_answer(job, data, size);
-        return size;
+        // A whole object in place of its rest is not worth reading.
+        return job->is_upload || status != HTTP_OK ? size : CURL_WRITEFUNC_ERROR;
     }
     if (job->total_bytes != -1 && (int64_t)size > job->total_bytes - job->done_bytes) {
         job->is_too_long = true;
@@ -176,6 +185,17 @@ on_write(char *data, size_t size, size_t items_count, void *arg)
         EVP_DigestUpdate(job->digest, data, size);
     }
     return advance(job, size) ? size : CURL_WRITEFUNC_ERROR;
+}
+
+// Called about once a second while nothing moves.
+static int
+on_idle(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    (void)up;
+    return goes_on(arg) ? 0 : 1;
 }
 
 // ---- One try
@@ -208,6 +228,11 @@ set_common(struct job *job, const char *url)
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, job);
+    if (job->watch != NULL) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_idle);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, job);
+    }
     if (is_loopback(url)) {
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
     }
@@ -305,7 +330,7 @@ judge(const struct job *job, CURLcode result, long status, bool *may_pass, struc
     if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL) {
         return problem_set(problem, ZKT_INVALID, "not a URL to transfer with");
     }
-    if (result == CURLE_OK && !job->is_upload && job->answer_len > 0) {
+    if (!job->is_upload && status < 300 && job->answer_len > 0) {
         return problem_set(problem, ZKT_IO, "the object store cannot go on where it stopped");
     }
     if (result != CURLE_OK) {
@@ -329,6 +354,7 @@ pause_jittered(int64_t pause_ms, const void *seed)
 static enum zkt_err
 run(struct job *job, const char *url, struct problem *problem)
 {
+    int lost_uploads = 0;
     int64_t pause_ms = PAUSE_MIN_MS;
     int64_t give_up_ms = clock_monotonic_ms() + job->transfer->patience_ms;
     for (;;) {
@@ -343,7 +369,8 @@ run(struct job *job, const char *url, struct problem *problem)
         if (!job->is_upload && job->done_bytes == job->total_bytes) {
             return ZKT_OK; // only the end of the answer was lost
         }
-        if (job->has_moved && !job->is_upload) {
+        // What an upload moved in a try that failed is lost: not for ever.
+        if (job->has_moved && (!job->is_upload || ++lost_uploads < LOST_UPLOADS_MAX)) {
             give_up_ms = clock_monotonic_ms() + job->transfer->patience_ms;
             pause_ms = PAUSE_MIN_MS;
         }

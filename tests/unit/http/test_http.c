@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "http/server.h"
 #include "object/object_dir.h"
+#include "object/transfer.h"
 
 struct place {
     char directory[64];
@@ -266,6 +267,104 @@ only_what_was_announced_is_kept(void **state)
 }
 
 static void
+what_is_there_is_never_replaced(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct uid uid;
+    uid_random(&uid);
+    char *in = put_target(place, &uid, "first", 5);
+    char *other = put_target(place, &uid, "other", 5);
+    char *out = get_target(place, &uid, 0);
+    assert_int_equal(put(place, in, "first", 5, 5, &answer), 200);
+    assert_int_equal(put(place, other, "other", 5, 5, &answer), 409);
+    assert_non_null(strstr(bytes_text(&answer), "<Reason>IN_USE</Reason>"));
+    assert_int_equal(get(place, "GET", out, "", &answer), 200);
+    assert_string_equal(body_of(&answer), "first");
+    free(in);
+    free(other);
+    free(out);
+    bytes_fini(&answer);
+}
+
+// What libzkarton does, with a body that is on its way when the refusal comes.
+static void
+the_client_hears_why_it_is_refused(void **state)
+{
+    const struct place *place = *state;
+    enum { SIZE = 64 << 20 };
+    struct problem problem;
+    struct uid uid;
+    struct transfer *transfer = transfer_new();
+    FILE *file = tmpfile();
+    assert_int_equal(ftruncate(fileno(file), SIZE), 0);
+    transfer_patience(transfer, 100);
+    uid_random(&uid);
+    const struct object_info info = {.uid = uid, .size = SIZE};
+    const uint8_t wrong[32] = {0};
+    for (int round = 0; round < 10; round++) {
+        struct bytes url = {0};
+        bool is_late = round % 2 == 0;
+        assert_int_equal(object_store_presign_put(place->store, &info, wrong,
+                                                  clock_wall_ms() / 1000 - (is_late ? 61 : 0),
+                                                  &url),
+                         ZKT_OK);
+        assert_int_equal(
+            transfer_upload(transfer, bytes_text(&url), fileno(file), SIZE, NULL, &problem),
+            is_late ? ZKT_DENIED : ZKT_INVALID);
+        assert_non_null(strstr(problem.text, is_late ? "expired" : "SHA-256"));
+        bytes_fini(&url);
+    }
+    assert_false(is_there(place, &uid));
+    fclose(file);
+    transfer_destroy(&transfer);
+}
+
+static void
+the_client_moves_files(void **state)
+{
+    const struct place *place = *state;
+    enum { SIZE = 20 << 20 };
+    struct problem problem;
+    struct object_info info = {.size = SIZE};
+    struct bytes in_url = {0};
+    struct bytes out_url = {0};
+    uint8_t sha256[32];
+    char *content = xcalloc(1, SIZE);
+    content[SIZE - 1] = 'x';
+    SHA256((const unsigned char *)content, SIZE, sha256);
+    uid_random(&info.uid);
+    FILE *from = tmpfile();
+    FILE *to = tmpfile();
+    assert_int_equal(fwrite(content, 1, SIZE, from), SIZE);
+    fflush(from);
+    int64_t now_s = clock_wall_ms() / 1000;
+    assert_int_equal(object_store_presign_put(place->store, &info, sha256, now_s, &in_url), ZKT_OK);
+    assert_int_equal(object_store_presign_get(place->store, &info.uid, now_s, &out_url), ZKT_OK);
+    struct transfer *transfer = transfer_new();
+    const struct transfer_want want = {.size = SIZE, .sha256 = sha256};
+    const char *url = bytes_text(&out_url);
+    assert_int_equal(transfer_download(transfer, url, fileno(to), &want, NULL, &problem),
+                     ZKT_OBJECT_UNKNOWN);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(
+            transfer_upload(transfer, bytes_text(&in_url), fileno(from), SIZE, NULL, &problem),
+            ZKT_OK);
+    }
+    assert_int_equal(transfer_download(transfer, url, fileno(to), &want, NULL, &problem), ZKT_OK);
+    char *back = xmalloc(SIZE);
+    assert_int_equal(pread(fileno(to), back, SIZE, 0), SIZE);
+    assert_memory_equal(back, content, SIZE);
+    transfer_destroy(&transfer);
+    fclose(from);
+    fclose(to);
+    free(content);
+    free(back);
+    bytes_fini(&in_url);
+    bytes_fini(&out_url);
+}
+
+static void
 a_cut_upload_leaves_nothing(void **state)
 {
     const struct place *place = *state;
@@ -419,10 +518,17 @@ main(void)
 {
 #define IN_A_PLACE(test) cmocka_unit_test_setup_teardown(test, enter, leave)
     const struct CMUnitTest tests[] = {
-        IN_A_PLACE(objects_go_in_and_come_out),      IN_A_PLACE(large_and_empty_objects),
-        IN_A_PLACE(only_what_was_announced_is_kept), IN_A_PLACE(a_cut_upload_leaves_nothing),
-        IN_A_PLACE(urls_are_good_for_one_thing),     IN_A_PLACE(odd_requests),
-        IN_A_PLACE(what_the_loop_publishes),         IN_A_PLACE(a_taken_port_is_told),
+        IN_A_PLACE(objects_go_in_and_come_out),
+        IN_A_PLACE(large_and_empty_objects),
+        IN_A_PLACE(only_what_was_announced_is_kept),
+        IN_A_PLACE(a_cut_upload_leaves_nothing),
+        IN_A_PLACE(what_is_there_is_never_replaced),
+        IN_A_PLACE(the_client_hears_why_it_is_refused),
+        IN_A_PLACE(the_client_moves_files),
+        IN_A_PLACE(urls_are_good_for_one_thing),
+        IN_A_PLACE(odd_requests),
+        IN_A_PLACE(what_the_loop_publishes),
+        IN_A_PLACE(a_taken_port_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,11 @@ what_was_uploaded_can_be_read(void **state)
     assert_string_equal(content, "hello world");
     close(fd);
     assert_int_equal(files_in(fixture, "tmp"), 0);
+    struct object_grant other = grant_of("HELLO WORLD");
+    other.uid = grant.uid;
+    assert_int_equal(upload(fixture, &other, "HELLO WORLD"), ZKT_IN_USE);
+    assert_int_equal(upload(fixture, &grant, "hello world"), ZKT_OK); // an answer was lost
+    assert_int_equal(files_in(fixture, "tmp"), 0);
     struct object_grant empty = grant_of(""); // T6
     assert_int_equal(upload(fixture, &empty, ""), ZKT_OK);
 }

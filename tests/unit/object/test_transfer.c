@@ -256,7 +256,7 @@ static void
 a_watcher_can_stop_it(void **state)
 {
     (void)state;
-    struct server server = {.answers = {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}};
+    struct server server = {.answers = {NULL}};
     struct problem problem;
     struct transfer *transfer = transfer_new();
     FILE *file = tmpfile();
@@ -265,6 +265,32 @@ a_watcher_can_stop_it(void **state)
     assert_int_equal(ftruncate(fileno(file), 999), 0);
     server_start(&server);
     assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 999, &watch, &problem),
+                     ZKT_CANCELLED);
+    transfer_destroy(&transfer);
+    server_stop(&server);
+    fclose(file);
+}
+
+static bool
+stop_when_idle(void *arg, int64_t done_bytes, int64_t total_bytes)
+{
+    int *idle_calls = arg;
+    *idle_calls += done_bytes == total_bytes;
+    return *idle_calls < 3;
+}
+
+static void
+a_watcher_can_stop_it_while_nothing_comes(void **state)
+{
+    (void)state;
+    struct server server = {.answers = {NULL}};
+    struct problem problem;
+    struct transfer *transfer = transfer_new();
+    FILE *file = file_with("hello");
+    int idle_calls = 0;
+    const struct transfer_watch watch = {stop_when_idle, &idle_calls};
+    server_start(&server); // takes connections, answers nothing
+    assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 5, &watch, &problem),
                      ZKT_CANCELLED);
     transfer_destroy(&transfer);
     server_stop(&server);
@@ -282,6 +308,7 @@ main(void)
         cmocka_unit_test(cut_downloads_go_on),
         cmocka_unit_test(nobody_there_is_unreachable),
         cmocka_unit_test(a_watcher_can_stop_it),
+        cmocka_unit_test(a_watcher_can_stop_it_while_nothing_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
