@@ -329,10 +329,9 @@ msgpack_parse_value(struct span span, struct arena *arena, struct value *out,
 static int
 compare_keys(const void *a, const void *b)
 {
-    const struct value *const *left = a;
-    const struct value *const *right = b;
-    return span_compare(span_of((*left)->text, (*left)->len),
-                        span_of((*right)->text, (*right)->len));
+    const struct span *left = a;
+    const struct span *right = b;
+    return span_compare(*left, *right);
 }
 
 static bool
@@ -357,9 +356,10 @@ keys_differ(struct arena *arena, const struct value *map)
     if (map->len <= FEW) {
         return few_keys_differ(map);
     }
-    const struct value **keys = arena_alloc(arena, map->len * sizeof *keys);
+    struct span *keys = arena_alloc(arena, map->len * sizeof *keys);
     for (uint32_t member_index = 0; member_index < map->len; member_index++) {
-        keys[member_index] = &map->members[member_index].key;
+        const struct value *key = &map->members[member_index].key;
+        keys[member_index] = span_of(key->text, key->len);
     }
     qsort(keys, map->len, sizeof *keys, compare_keys);
     for (uint32_t key_index = 1; key_index < map->len; key_index++) {

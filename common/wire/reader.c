@@ -212,7 +212,7 @@ reader_next(struct reader *reader, struct token *token)
     uint8_t code = *reader->at++;
     if (code < 0x80 || code >= 0xe0) {
         token->type = TOKEN_INT;
-        token->integer = (int8_t)code;
+        token->integer = code < 0x80 ? code : (int64_t)code - 0x100;
         return true;
     }
     if (code >= 0xc0) {

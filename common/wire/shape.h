@@ -35,7 +35,7 @@ enum field_flags {
 };
 enum { NO_OFFSET = 0xffff, NAME_LEN_MAX = 31 };
 // The name of a field and its length, in the table.
-#define NAMED(text) .name = text, .name_len = sizeof(text) - 1
+#define NAMED(text) .name = (text), .name_len = sizeof(text) - 1
 
 struct shape;
 
