@@ -1,16 +1,20 @@
 """Bytes of resources: a large file in constant memory, and what happens to objects when nobody needs them any more."""
 import glob
+import hashlib
 import os
 import subprocess
 import threading
 import time
 import unittest
+import urllib.request
 
 from support.broker import Broker, bin_dir
+from support.zkp import Peer, task
 from system.test_cli import Service
 
 LARGE_BYTES = 1 << 30
 MEMORY_MAX_KIB = 64 << 10
+IN_USE = 31
 
 
 def anonymous_kib(pid):
@@ -111,6 +115,50 @@ class ObjectsTest(unittest.TestCase):
         with Service(self.broker, "exec", "t.later", "type=later", "--", "grep", "-q", "content", "{}"):
             self.assertEqual(self.broker.run("zkarton", "wait", root, timeout=60)[0], 0)
         self.wait_for_objects(0)
+
+    def test_a_uid_belongs_to_who_declared_it(self):
+        uid, size, sha256 = os.urandom(16), 7, hashlib.sha256(b"content").digest()
+        declared = {"items": [{"uid": uid, "size": size, "sha256": sha256}]}
+        with Peer(self.broker.endpoints["broker"]) as owner, Peer(self.broker.endpoints["broker"]) as thief:
+            owner.hello_worker("t.owner", [{"type": "mine"}])
+            thief.hello()
+            owner.send("UPLOAD", declared)
+            url = owner.expect("URLS")["items"][0]["url"]
+            with urllib.request.urlopen(urllib.request.Request(url, b"content", method="PUT"), timeout=30) as answer:
+                self.assertEqual(answer.status, 200)
+            resource = {"uid": uid, "name": "file", "bucket": "", "size": size, "sha256": sha256}
+            for _ in range(2):  # before a task refers to it, and after
+                thief.send("UPLOAD", declared)
+                item = thief.expect("URLS")["items"][0]
+                self.assertEqual(IN_USE, item["code"])
+                self.assertNotIn("url", item)
+                thief.send("DOWNLOAD", {"items": [{"uid": uid}]})
+                self.assertNotIn("url", thief.expect("URLS")["items"][0])
+                owner.send("UPLOAD", declared)  # its own, again
+                self.assertIn("url", owner.expect("URLS")["items"][0])
+                self.assertEqual(owner.submit(task({"type": "mine"}, resources=[resource]))[0].get("code", 0), 0)
+
+    def test_objects_that_nobody_knows_are_swept(self):
+        self.broker.stop()
+        self.broker.options["object"] = {"upload_grace": "1s"}
+        self.broker.start()
+        stray = os.path.join(self.broker.data, "objects", "ab", "ab000000-0000-4000-8000-000000000001")
+        path = os.path.join(self.broker.dir, "file")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("content")
+        with Service(self.broker, "exec", "t.later", "type=later", "--", "true") as service:
+            self.assertEqual(service.stop(), 0)
+        self.broker.run("zkarton", "send", "type=later", "-r", "sample=" + path)
+        kept = self.objects()
+        self.assertEqual(len(kept), 1)
+        for name in (stray, *kept):
+            with open(name, "a", encoding="utf-8"):
+                os.utime(name, (1, 1))
+        # The first walk is one grace after a start; the one that was may have been over already.
+        self.broker.kill()
+        self.broker.start()
+        self.wait_for_objects(1)
+        self.assertEqual(self.objects(), kept)
 
 
 if __name__ == "__main__":
