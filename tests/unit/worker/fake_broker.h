@@ -17,7 +17,7 @@ struct fake_broker {
     struct arena arena;
     struct command command;
     unsigned heartbeats_count;
-    bool is_mute; // answers no heartbeat
+    bool is_mute;          // answers no heartbeat
     bool keeps_heartbeats; // fake_next returns them too
 };
 
