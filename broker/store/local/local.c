@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "store/local/state.h"
 
-enum { DELIVERY_BLOCK = 1 << 20, DELIVERY_AHEAD = 1 << 16 };
+enum { DELIVERY_BLOCK = 1 << 20, DELIVERY_AHEAD = 1 << 16, FULL_DISK_OPS = 256 };
 
 // ---- Records of the open batch
 
@@ -294,7 +294,12 @@ store_batch_is_empty(const struct store *store)
 bool
 store_batch_is_full(const struct store *store)
 {
-    return store->open.ops_count >= LIMIT_BATCH_OPS || store->open.ops.len >= LIMIT_BATCH_BYTES;
+    uint64_t used_bytes;
+    uint64_t free_bytes;
+    bool is_full;
+    store->records->ops->space(store->records, &used_bytes, &free_bytes, &is_full);
+    uint32_t ops_max = is_full ? FULL_DISK_OPS : LIMIT_BATCH_OPS; // small ones fit the reserve
+    return store->open.ops_count >= ops_max || store->open.ops.len >= LIMIT_BATCH_BYTES;
 }
 
 bool

@@ -17,11 +17,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
-#include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -31,9 +31,10 @@ enum {
     FETCH_MAX = 256,
     FETCH_NS_MAX = 5000000,
     PAGE_BYTES = 4096,
-    RESERVE_PAGES_PER_OP = 3,
-    SMALL_BATCH_OPS = 256
+    RESERVE_PAGES_PER_OP = 3, // a delete in a page of its own copies its way to the root
+    FULL_WAIT_MS = 200,       // between two looks at a full disk
 };
+#define RESERVE_BYTES ((uint64_t)16 << 20)
 
 struct job {
     struct list_link link;
@@ -61,8 +62,10 @@ struct lmdb_records {
     struct mailbox commits, fetches, completions;
     pthread_t committer, fetcher;
     bool has_threads;
-    struct record_batch *batch;      // being committed: the committer's until its completion
-    uint64_t used_bytes, free_bytes; // written by the committer, read by the loop; atomic
+    struct record_batch *batch; // being committed: the committer's until its completion
+    uint64_t reserve_end;       // the committer's: the file has disk space up to here
+    // Written by the committer, read by the loop; atomic.
+    uint64_t used_bytes, free_bytes;
     bool is_full;
 };
 
@@ -71,8 +74,12 @@ struct lmdb_records {
 static void
 mailbox_init(struct mailbox *mailbox)
 {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&mailbox->mutex, NULL);
-    pthread_cond_init(&mailbox->filled, NULL);
+    pthread_cond_init(&mailbox->filled, &attributes);
+    pthread_condattr_destroy(&attributes);
     list_init(&mailbox->jobs);
 }
 
@@ -114,6 +121,21 @@ mailbox_take(struct mailbox *mailbox, bool is_waiting)
     return link != NULL ? container_of(link, struct job, link) : NULL;
 }
 
+// Waits for a job or FULL_WAIT_MS; true: the mailbox is closed.
+static bool
+mailbox_wait(struct mailbox *mailbox)
+{
+    int64_t until_ns = clock_monotonic_ns() + (int64_t)FULL_WAIT_MS * 1000000;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    pthread_mutex_lock(&mailbox->mutex);
+    if (list_is_empty(&mailbox->jobs) && !mailbox->is_closed) {
+        pthread_cond_timedwait(&mailbox->filled, &mailbox->mutex, &until);
+    }
+    bool is_closed = mailbox->is_closed;
+    pthread_mutex_unlock(&mailbox->mutex);
+    return is_closed;
+}
+
 static void
 mailbox_close(struct mailbox *mailbox)
 {
@@ -134,20 +156,63 @@ complete(struct lmdb_records *self, struct job *job)
 
 // ---- Committer
 
+static uint64_t
+used_bytes_of(struct lmdb_records *self)
+{
+    MDB_envinfo info;
+    bool is_known = mdb_env_info(self->env, &info) == 0;
+    return is_known ? ((uint64_t)info.me_last_pgno + 1) * PAGE_BYTES : 0;
+}
+
+// What LMDB has in pages of its file that nothing uses any more, about.
+static uint64_t
+inner_free_bytes(struct lmdb_records *self)
+{
+    MDB_stat stat;
+    if (mdb_env_stat(self->env, &stat) != 0) {
+        return 0;
+    }
+    uint64_t pages =
+        (uint64_t)stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages + 2;
+    uint64_t used_bytes = used_bytes_of(self);
+    return used_bytes > pages * PAGE_BYTES ? used_bytes - pages * PAGE_BYTES : 0;
+}
+
+// Sets disk space aside behind LMDB's last page: without it a full disk would make the next commit
+// fail, deletes too. False: there is none left, nor twice as much in free pages of the file.
+static bool
+extend_reserve(struct lmdb_records *self, uint64_t ops_count, uint64_t ops_bytes)
+{
+    mdb_filehandle_t fd;
+    if (mdb_env_get_fd(self->env, &fd) != 0) {
+        return false;
+    }
+    uint64_t start = used_bytes_of(self);
+    uint64_t end =
+        start + RESERVE_BYTES + ops_count * RESERVE_PAGES_PER_OP * PAGE_BYTES + ops_bytes;
+    if (end <= self->reserve_end) {
+        return true;
+    }
+    end += RESERVE_BYTES / 4; // not for every batch
+    start = self->reserve_end > start ? self->reserve_end : start;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)start, (off_t)(end - start)) == 0) {
+        self->reserve_end = end;
+        return true;
+    }
+    // A file system that cannot: only the free space is watched.
+    return errno == EOPNOTSUPP || inner_free_bytes(self) >= (end - used_bytes_of(self)) * 2;
+}
+
 static void
-look_at_space(struct lmdb_records *self)
+look_at_space(struct lmdb_records *self, bool has_reserve)
 {
     struct statvfs disk;
-    MDB_envinfo info;
-    MDB_stat stat;
-    if (mdb_env_info(self->env, &info) == 0 && mdb_env_stat(self->env, &stat) == 0) {
-        __atomic_store_n(&self->used_bytes, (uint64_t)info.me_last_pgno * stat.ms_psize,
-                         __ATOMIC_RELAXED);
-    }
+    __atomic_store_n(&self->used_bytes, used_bytes_of(self), __ATOMIC_RELAXED);
     if (statvfs(self->data_path, &disk) == 0) {
-        uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+        uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize + inner_free_bytes(self);
+        bool is_full = !has_reserve || free_bytes < self->free_min_bytes;
         __atomic_store_n(&self->free_bytes, free_bytes, __ATOMIC_RELAXED);
-        __atomic_store_n(&self->is_full, free_bytes < self->free_min_bytes, __ATOMIC_RELAXED);
+        __atomic_store_n(&self->is_full, is_full, __ATOMIC_RELAXED);
     }
 }
 
@@ -185,18 +250,47 @@ commit_batch(struct lmdb_records *self)
     return mdb_txn_commit(txn);
 }
 
+// A commit that finds the disk full has written nothing that counts: the batch waits, unanswered,
+// until there is room. Every other failure is final.
+static int
+commit_when_there_is_room(struct lmdb_records *self)
+{
+    for (;;) {
+        bool has_reserve = extend_reserve(self, self->batch->ops_count, self->batch->ops.len);
+        int result = commit_batch(self);
+        look_at_space(self, has_reserve);
+        bool is_full = !has_reserve && (result == ENOSPC || result == EIO);
+        if (!is_full || mailbox_wait(&self->commits)) {
+            return result;
+        }
+    }
+}
+
+// The next job. A full disk is looked at again while there is none.
+static struct job *
+next_commit(struct lmdb_records *self)
+{
+    while (self->is_full && !mailbox_wait(&self->commits)) {
+        look_at_space(self, extend_reserve(self, 0, 0));
+        struct job *job = mailbox_take(&self->commits, false);
+        if (job != NULL) {
+            return job;
+        }
+    }
+    return mailbox_take(&self->commits, true);
+}
+
 static void *
 run_committer(void *arg)
 {
     struct lmdb_records *self = arg;
     struct job *job;
-    while ((job = mailbox_take(&self->commits, true)) != NULL) {
+    while ((job = next_commit(self)) != NULL) {
         int64_t start_ns = clock_monotonic_ns();
-        int result = commit_batch(self);
+        int result = commit_when_there_is_room(self);
         job->completion.kind = result == 0 ? COMPLETED_COMMIT : COMPLETED_COMMIT_FAILED;
         job->completion.reason = result == 0 ? NULL : mdb_strerror(result);
         job->completion.elapsed_ns = clock_monotonic_ns() - start_ns;
-        look_at_space(self);
         complete(self, job);
         if (result != 0) {
             break; // final: nothing later is tried
@@ -433,6 +527,17 @@ open_env(struct lmdb_records *self)
     return mdb_txn_commit(txn);
 }
 
+// A new file must be found again after a loss of power.
+static void
+sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd != -1) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
 enum zkt_err
 records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **records,
                   struct problem *problem)
@@ -463,7 +568,8 @@ records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **re
         lmdb_destroy(&self->records);
         return err;
     }
-    look_at_space(self);
+    sync_folder(path);
+    look_at_space(self, extend_reserve(self, 0, 0));
     pthread_create(&self->committer, NULL, run_committer, self);
     pthread_create(&self->fetcher, NULL, run_fetcher, self);
     self->has_threads = true;
