@@ -17,11 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "zkarton_err.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
+#include "zkarton_err.h" // behind the brace: its functions are C's as well
 #pragma GCC visibility push(default)
 
 #define ZKT_PRINTF(format_index, first_index)                                                      \
