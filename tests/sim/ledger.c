@@ -52,7 +52,8 @@ struct given {
     bool is_open; // counts against the window
     bool is_reported;
     enum report_state state;
-    uint64_t life; // of the broker that gave it
+    uint64_t life;  // of the broker that gave it
+    uint64_t after; // the last SUBMIT that its report names
 };
 
 struct root {
@@ -67,6 +68,8 @@ struct presence {
     struct uid instance;
     uint64_t applied_number;
     uint64_t applied_batch;
+    uint64_t said_number; // the highest acknowledged in this life of the broker
+    uint64_t seen_number; // the highest that was applied, restarts or not
     uint32_t window;
     uint32_t open_count;
     int64_t heard_ms; // session time
@@ -265,6 +268,7 @@ ledger_heard(struct world *world, const struct peer *peer, const struct command 
         }
         trace_task(world, "reported", &item->uid, item->delivery);
         given->is_reported = true;
+        given->after = item->after;
         given->state = item->state;
         given->routed->was_settled = given->routed->may_be_settled;
         if (item->state != REPORT_RETURNED && given->routed->last_delivery == item->delivery &&
@@ -290,9 +294,19 @@ void
 ledger_applied(struct world *world, const struct peer *peer, const struct command *command)
 {
     struct presence *presence = presence_of(world->ledger, &peer->instance);
+    struct instance_record record;
+    if (command->verb == VERB_SUBMIT &&
+        store_instance(engine_store(world->engine), &peer->instance, &record)) {
+        presence->seen_number = record.last_number;
+    }
     if (command->verb == VERB_SUBMIT && command->submit.number > presence->applied_number &&
         !store_batch_is_empty(engine_store(world->engine))) {
         presence->applied_number = command->submit.number;
+        if (presence->said_number >= command->submit.number &&
+            disk_durable(world->disk) < store_batch(engine_store(world->engine))) {
+            world_violated(world, 1, "SUBMIT %" PRIu64 " of peer %zu was acknowledged at once",
+                           command->submit.number, peer->index);
+        }
         presence->applied_batch = store_batch(engine_store(world->engine));
     }
 }
@@ -398,6 +412,9 @@ check_lineage(struct world *world, const struct entry *entry)
         world_violated(world, 9, "children of two deliveries of one transactional task got out");
     }
     parent->children_delivery = entry->parent_delivery;
+    if (parent->is_crashed) {
+        world_violated(world, 9, "a child of a crashed transactional task got out");
+    }
     if (parent->ok_delivery != 0 && parent->ok_delivery != entry->parent_delivery) {
         world_violated(world, 9, "a child of a lost delivery of a transactional task got out");
     }
@@ -469,7 +486,10 @@ said_submitted(struct world *world, const struct peer *peer, const struct uid *i
                const struct submitted *submitted)
 {
     struct ledger *ledger = world->ledger;
-    const struct presence *presence = presence_of(ledger, instance);
+    struct presence *presence = presence_of(ledger, instance);
+    if (submitted->number > presence->said_number) {
+        presence->said_number = submitted->number;
+    }
     if (submitted->number == presence->applied_number &&
         disk_durable(world->disk) < presence->applied_batch) {
         world_violated(world, 1, "SUBMIT %" PRIu64 " of peer %zu was acknowledged too early",
@@ -512,6 +532,12 @@ said_reported(struct world *world, const struct reported *reported)
                    : item->gone         ? "gone"
                                         : "settled",
                    &item->uid, item->delivery);
+        const struct presence *presence = presence_of(world->ledger, &given->instance);
+        if (item->code == ZKT_OK && !item->gone && given->life == world->restarts_count &&
+            given->after > presence->seen_number) {
+            world_violated(world, 17, "a task of %s was settled before its children were in",
+                           services[routed->service_index].identity);
+        }
         if (item->code != ZKT_OK) {
             if (routed->last_delivery == item->delivery) {
                 routed->may_be_settled = routed->was_settled;
@@ -544,6 +570,9 @@ said_reported(struct world *world, const struct reported *reported)
         routed->ok_delivery = item->delivery;
         routed->is_finished = given->state == REPORT_FINISHED;
         routed->is_crashed = given->state == REPORT_CRASHED;
+        if (routed->is_crashed && routed->children_delivery != 0) {
+            world_violated(world, 9, "a transactional task crashed, its children are out");
+        }
         if (routed->children_delivery != 0 && routed->children_delivery != item->delivery) {
             world_violated(world, 9, "children of another delivery than the finished one got out");
         }
@@ -711,6 +740,7 @@ ledger_killed(struct world *world, uint64_t durable, uint64_t in_flight)
         ledger->presences_list[i]->applied_batch = 0;
         // What was applied but not durable is applied again.
         ledger->presences_list[i]->applied_number = 0;
+        ledger->presences_list[i]->said_number = 0;
     }
     for (size_t i = 0; i < ledger->given_count; i++) {
         ledger->given_list[i]->is_open = false;
