@@ -10,6 +10,9 @@ import random
 import subprocess
 import time
 import unittest
+import uuid
+
+import msgpack
 
 from support.broker import Broker, tests_dir
 
@@ -18,6 +21,28 @@ OPTIONS = {"broker": {"heartbeat": "100ms", "expiry": "1s", "resume_grace": "1s"
 # identity, filter, children, flags: three takers of every task (fan-out 3), one of them transactional, and takers of children.
 WORKERS = [("crash.plain", "type=root", 2, "-"), ("crash.transactional", "type=root", 3, "t"),
            ("crash.leaf", "type=root", 0, "f"), ("crash.child", "type=child", 0, "-"), ("crash.plain", "type=root", 2, "-")]
+
+
+KINDS = {"T": "task", "H": "held", "X": "crashed", "F": "finished"}
+
+
+def with_identity(row):
+    """A consumer's record with its number (of the key) and its identity (the first header of its packed bind)."""
+    if row["kind"] == "C":
+        row["consumer"] = int(row["key"][2:], 16)
+        packed = bytes.fromhex(row["value"])
+        unpacker = msgpack.Unpacker()
+        unpacker.feed(packed[packed.index(b"\xa8identity") + len(b"\xa8identity"):])
+        row["identity"] = unpacker.unpack()
+    return row
+
+
+def routed_uid(rows, sequence):
+    """UUIDv8 of 48 bits of store id and a sequence, as docs/storage.md lays it out."""
+    store = next(row["number"] for row in rows if row["kind"] == "M" and row["name"] == "store")
+    high = store << 16 | 0x8000 | sequence >> 52
+    low = 1 << 63 | sequence & (1 << 52) - 1
+    return str(uuid.UUID(int=high << 64 | low))
 
 
 def short(uid):
@@ -110,7 +135,13 @@ class CrashTest(unittest.TestCase):
         code, text, errors = self.broker.run("zkarton-broker", "store", "check", os.path.join(self.broker.data, "store"))
         self.assertEqual(code, 0, text + errors)
         _, text, _ = self.broker.run("zkarton-broker", "store", "dump", os.path.join(self.broker.data, "store"))
-        return [json.loads(line) for line in text.splitlines()]
+        rows = [json.loads(line) for line in text.splitlines()]
+        names = {row["consumer"]: row["identity"] for row in map(with_identity, rows) if row["kind"] == "C"}
+        for row in rows:
+            if row["kind"] in KINDS:
+                row.update(kind=KINDS[row["kind"]], identity=names.get(row["consumer"]),
+                           uid=routed_uid(rows, row["sequence"]))
+        return rows
 
     def test_every_acknowledged_task_is_accounted_for(self):
         self.load.start_all()
