@@ -223,6 +223,50 @@ finalise(struct engine *engine, const struct submission *submission, struct task
     value_put(arena, &task->headers, "origin", origin);
 }
 
+static size_t
+value_bytes(const struct value *value, int depth)
+{
+    size_t sum = 8;
+    switch (value->type) {
+    case VALUE_STRING:
+    case VALUE_BIGINT:
+        return sum + value->len;
+    case VALUE_LIST:
+        for (uint32_t i = 0; i < value->len && depth > 0; i++) {
+            sum += value_bytes(&value->items[i], depth - 1);
+        }
+        return sum;
+    case VALUE_MAP:
+        for (uint32_t i = 0; i < value->len && depth > 0; i++) {
+            sum += value->members[i].key.len + value_bytes(&value->members[i].value, depth - 1);
+        }
+        return sum;
+    default:
+        return sum;
+    }
+}
+
+// What a child inherits was not measured when its SUBMIT was read: without this, headers could grow
+// from generation to generation until no DELIVER can carry them.
+static enum zkt_err
+check_merged(const struct task *task, size_t task_index, struct problem *problem)
+{
+    if (task->headers.len > LIMIT_HEADERS_COUNT) {
+        return problem_set(problem, ZKT_TOO_LARGE,
+                           "tasks[%zu].headers: %u with the persistent ones of the parent, at most "
+                           "%d",
+                           task_index, task->headers.len, LIMIT_HEADERS_COUNT);
+    }
+    size_t size = value_bytes(&task->headers, LIMIT_VALUE_DEPTH);
+    if (size > LIMIT_HEADERS_BYTES) {
+        return problem_set(problem, ZKT_TOO_LARGE,
+                           "tasks[%zu].headers: %zu bytes with the persistent ones of the parent, "
+                           "at most %d",
+                           task_index, size, LIMIT_HEADERS_BYTES);
+    }
+    return ZKT_OK;
+}
+
 static enum zkt_err
 check_task(struct engine *engine, const struct submission *submission, const struct task *task,
            size_t task_index, struct problem *problem)
@@ -285,6 +329,9 @@ apply_task(struct engine *engine, const struct submission *submission, size_t ta
     enum zkt_err code = check_task(engine, submission, &task, task_index, &problem);
     if (code == ZKT_OK) {
         finalise(engine, submission, &task);
+        code = submission->parent != NULL ? check_merged(&task, task_index, &problem) : ZKT_OK;
+    }
+    if (code == ZKT_OK) {
         code = put_task(engine, submission, &task, task_index, result, &problem);
     }
     if (code != ZKT_OK) {
