@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "http/range.h"
 #include "http/reply.h"
@@ -17,6 +18,20 @@ static const char *
 header(struct MHD_Connection *connection, const char *name)
 {
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+// A failure of ours is for the log: paths and reasons of the system are not the client's.
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, struct problem *problem)
+{
+    if (problem->code == ZKT_IO || problem->code == ZKT_DISK_FULL) {
+        log_error("OBJECT-STORE-FAILED", "code=%s reason=\"%s\"", zkt_err_name(problem->code),
+                  problem->text);
+        problem_set(problem, problem->code, "%s",
+                    problem->code == ZKT_IO ? "the object store failed; its log says why"
+                                            : "the disk of the object store is full");
+    }
+    return reply_problem(connection, 0, problem);
 }
 
 // What the URL allows. The signature is over the target as it came.
@@ -124,7 +139,7 @@ objects_read(struct object_store *store, struct MHD_Connection *connection,
         err = open_object(store, &grant.uid, &file, &request->problem);
     }
     if (err != ZKT_OK) {
-        return reply_problem(connection, 0, &request->problem);
+        return refuse(connection, &request->problem);
     }
     const char *known = header(connection, "If-None-Match");
     if (known != NULL && strstr(known, file.etag) != NULL) {
@@ -178,7 +193,7 @@ begin_write(struct object_store *store, struct MHD_Connection *connection,
     if (err == ZKT_OK) {
         err = object_upload_begin(store, &grant, &request->upload, &request->problem);
     }
-    return err == ZKT_OK ? MHD_YES : reply_problem(connection, 0, &request->problem);
+    return err == ZKT_OK ? MHD_YES : refuse(connection, &request->problem);
 }
 
 static enum MHD_Result
@@ -193,7 +208,7 @@ end_write(struct MHD_Connection *connection, struct http_request *request)
         object_upload_finish(&request->upload, &request->problem) == ZKT_OK) {
         return reply_text(connection, MHD_HTTP_OK, "text/plain", span_of_text(""));
     }
-    return reply_problem(connection, 0, &request->problem);
+    return refuse(connection, &request->problem);
 }
 
 // After a mistake the rest of the body is read and dropped, so that the client gets the answer.

@@ -38,6 +38,26 @@ io_problem(struct problem *problem, const char *path)
     return problem_set(problem, is_full ? ZKT_DISK_FULL : ZKT_IO, "%s: %s", path, strerror(errno));
 }
 
+// Takes the space at once, so that a disk that is too small says so before the bytes are sent. Not
+// every file system can.
+static enum zkt_err
+reserve(const struct object_upload *upload, struct problem *problem)
+{
+    int result;
+    if (upload->grant.size == 0) {
+        return ZKT_OK;
+    }
+    do {
+        result = fallocate(upload->fd, 0, 0, upload->grant.size);
+    } while (result == -1 && errno == EINTR);
+    if (result == -1 && errno == EFBIG) {
+        return problem_set(problem, ZKT_TOO_LARGE, "no file can have %" PRId64 " bytes here",
+                           upload->grant.size);
+    }
+    bool is_full = result == -1 && (errno == ENOSPC || errno == EDQUOT);
+    return is_full ? io_problem(problem, upload->dir->temp_path) : ZKT_OK;
+}
+
 enum zkt_err
 object_upload_begin(struct object_store *store, const struct object_grant *grant,
                     struct object_upload **upload, struct problem *problem)
@@ -58,7 +78,11 @@ object_upload_begin(struct object_store *store, const struct object_grant *grant
     zkt_assert(begun->digest != NULL);
     int is_ready = EVP_DigestInit_ex(begun->digest, EVP_sha256(), NULL);
     zkt_assert(is_ready == 1);
-    return ZKT_OK;
+    enum zkt_err err = reserve(begun, problem);
+    if (err != ZKT_OK) {
+        object_upload_abort(upload);
+    }
+    return err;
 }
 
 enum zkt_err

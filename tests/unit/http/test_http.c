@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "http/server.h"
 #include "object/object_dir.h"
@@ -287,6 +288,30 @@ what_is_there_is_never_replaced(void **state)
     bytes_fini(&answer);
 }
 
+// Refused by the headers alone, before a body comes.
+static void
+what_the_disk_cannot_hold_is_refused_at_once(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct bytes url = {0};
+    struct object_info info = {.size = INT64_C(1) << 56};
+    const uint8_t sha256[32] = {0};
+    log_set_level(LOG_ERROR + 1);
+    uid_random(&info.uid);
+    assert_int_equal(
+        object_store_presign_put(place->store, &info, sha256, clock_wall_ms() / 1000, &url),
+        ZKT_OK);
+    char *in = target_of(&url);
+    int status = put(place, in, "", (size_t)info.size, 0, &answer);
+    assert_true(status == 413 || status == 507);
+    assert_null(strstr(bytes_text(&answer), place->directory));
+    assert_false(is_there(place, &info.uid));
+    free(in);
+    bytes_fini(&answer);
+    log_set_level(LOG_INFO);
+}
+
 // What libzkarton does, with a body that is on its way when the refusal comes.
 static void
 the_client_hears_why_it_is_refused(void **state)
@@ -525,6 +550,7 @@ main(void)
         IN_A_PLACE(what_is_there_is_never_replaced),
         IN_A_PLACE(the_client_hears_why_it_is_refused),
         IN_A_PLACE(the_client_moves_files),
+        IN_A_PLACE(what_the_disk_cannot_hold_is_refused_at_once),
         IN_A_PLACE(urls_are_good_for_one_thing),
         IN_A_PLACE(odd_requests),
         IN_A_PLACE(what_the_loop_publishes),
