@@ -146,12 +146,18 @@ class LibraryTest(unittest.TestCase):
         self.assertEqual(len(set(roots)), 20000)
         self.wait(roots[-1])
 
-    def test_the_timeout_crashes_and_ends_a_stuck_worker(self):  # P5
-        worker = self.serve("lib.stuck", "--task-timeout", "1", "--non-persistent")
-        root = self.send("type=lib.stuck", "do=spin", "ms:=1000000")
-        code, _, _ = self.wait(root, check=False)
-        self.assertEqual(code, 1)
-        self.assertIn(worker.wait(30), (0, 1))  # it saw is_cancelled, or it did not
+    def test_a_timeout_crashes_the_task_and_the_worker_serves_on(self):  # P5
+        self.serve("lib.slow", "--task-timeout", "1")
+        root = self.send("type=lib.slow", "do=spin", "ms:=1000000")
+        self.assertEqual(self.wait(root, check=False)[0], 1)
+        self.wait(self.send("type=lib.slow"))
+        self.assertEqual([step[0] for step in self.steps()], ["run", "cancelled", "fail", "run", "end"])
+
+    def test_a_worker_whose_every_thread_is_stuck_ends(self):  # P5
+        worker = self.serve("lib.stuck", "--task-timeout", "1")
+        root = self.send("type=lib.stuck", "do=deaf")
+        self.assertEqual(self.wait(root, check=False)[0], 1)
+        self.assertEqual(worker.wait(30), 1)
 
     def test_the_first_signal_finishes_the_second_interrupt_gives_back(self):  # P6, P10
         worker = self.serve("lib.busy")

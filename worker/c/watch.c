@@ -12,6 +12,7 @@ enum {
     SLOW_MS = 1000,       // such a task ends the prefetching
     QUICK_MS = 100,
     QUICK_TASKS = 16,       // so many in a row bring it back
+    STUCK_AFTER_MS = 2000,  // a timed out task that still runs then holds its thread for good
     ABORT_GRACE_MS = 2000,  // for process to see is_cancelled
     ANSWER_GRACE_MS = 3000, // for the broker to take the last reports
 };
@@ -74,7 +75,7 @@ watch_slot(struct io *io, struct slot_view *view)
             report_return_unstarted(io);
         }
     }
-    return atomic_load(&delivery->cancel_reason) == CANCEL_TIMEOUT;
+    return io->options.timeout_ms > 0 && age_ms >= io->options.timeout_ms + STUCK_AFTER_MS;
 }
 
 void
@@ -107,8 +108,9 @@ watch_next_ms(const struct io *io)
         }
         int64_t started_ms = atomic_load(&io->views[view_index].started_ms);
         int64_t age_ms = io->now_ms - started_ms;
-        int64_t marks_ms[] = {STARTED_AFTER_MS, SLOW_MS, io->options.timeout_ms};
-        for (size_t mark_index = 0; mark_index < 3; mark_index++) {
+        int64_t marks_ms[] = {STARTED_AFTER_MS, SLOW_MS, io->options.timeout_ms,
+                              io->options.timeout_ms + STUCK_AFTER_MS};
+        for (size_t mark_index = 0; mark_index < 4; mark_index++) {
             int64_t at_ms = started_ms + marks_ms[mark_index];
             if (age_ms < marks_ms[mark_index] && at_ms < next_ms) {
                 next_ms = at_ms;

@@ -95,6 +95,10 @@ process(zkt_delivery_t *delivery, const zkt_task_t *task, void *arg)
     enum zkt_err err = ZKT_OK;
     if (strcmp(what, "spin") == 0) {
         err = spin(delivery, zkt_value_int(zkt_task_header_value(task, "ms"), 0));
+    } else if (strcmp(what, "deaf") == 0) {
+        for (;;) {
+            pause();
+        }
     } else if (strcmp(what, "crash-after-child") == 0) {
         zkt_task_t *child = zkt_task_new("type=child");
         err = zkt_delivery_send(delivery, &child);

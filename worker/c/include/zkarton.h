@@ -275,8 +275,8 @@ zkt_worker_add_hooks(zkt_worker_t *worker, const char *name, zkt_hook_fn pre, zk
                      void *arg);
 // Registers and serves until zkt_worker_stop, SIGTERM, SIGINT or retirement. Without a broker it
 // waits for one. ZKT_OK: everything held was finished and answered; CANCELLED: stopped hard, the
-// tasks in process went back; FAILED: every thread is stuck behind a task timeout. After CANCELLED
-// or FAILED threads may still be in process: the program should exit.
+// tasks in process went back; FAILED: every thread is in a process that went on 2 s after its
+// timeout. After CANCELLED or FAILED threads may still be in process: the program should exit.
 ZKT_MUST enum zkt_err
 zkt_worker_run(zkt_worker_t *worker);
 void
