@@ -58,7 +58,7 @@ main(int argc, char **argv)
         if (err == ZKT_OK) {
             err = zkt_client_flush(client, -1);
         }
-        struct timespec pause = {.tv_nsec = 2000000};
+        struct timespec pause = {.tv_nsec = 20000000};
         nanosleep(&pause, NULL); // the rate
     }
     if (err != ZKT_OK) {
