@@ -188,6 +188,8 @@ glob_compile(struct arena *arena, const char *text, size_t len)
     const uint8_t *at = (const uint8_t *)arena_copy(arena, text, len);
     const uint8_t *end = at + len;
     *glob = (struct glob){.steps = arena_alloc(arena, (len + 1) * sizeof *glob->steps)};
+    // Karton searches for the pattern, so it may begin anywhere: "win*" takes "darwin" too.
+    glob->steps[glob->steps_count++] = (struct step){.kind = STEP_STAR};
     while (at < end) {
         const uint8_t *bracket = *at == '[' ? class_end(at + 1, end) : NULL;
         bool after_star =

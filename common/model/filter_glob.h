@@ -1,4 +1,5 @@
-// filter_glob.h: wildcards of top-level strings, exactly Python's fnmatch.translate (parity F2).
+// filter_glob.h: wildcards of top-level strings: the pattern of Python's fnmatch.translate,
+// searched for as Karton does, that is anchored at the end only (parity F2).
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@ glob_is_needed(const struct value *text);
 // glob_compile cannot fail: every text is a pattern. The glob lives in arena.
 struct glob *
 glob_compile(struct arena *arena, const char *text, size_t len);
-// glob_match compares the whole string. Time is at most pattern × string; lowers *steps.
+// glob_match tells whether string ends in what the glob describes. Time is at most pattern ×
+// string; lowers *steps.
 bool
 glob_match(const struct glob *glob, const struct value *string, int64_t *steps);

@@ -8,92 +8,10 @@
 #include "base/limits.h"
 #include "model/filter_class.h"
 #include "model/filter_regex.h"
+#include "model/filter_translator.h"
 #include "model/unicode.h"
 
-enum {
-    GROUPS_DEPTH_MAX = 100,
-    GROUPS_COUNT_MAX = 1000,
-    REPEAT_MAX = 65535, // PCRE2's
-};
-
-static const uint64_t WIDTH_MAX = UINT32_MAX;
-static const uint64_t REPEAT_ENDLESS = UINT64_MAX;
-static const uint32_t SURROGATE_FIRST = 0xd800;
-static const uint32_t SURROGATE_LAST = 0xdfff;
-static const uint32_t SURROGATE_STAND_IN = 0x10f800; // private use, plane 16
-
-struct width {
-    uint64_t min;
-    uint64_t max;
-};
-
-// What the last piece of a branch allows behind it.
-enum piece { PIECE_NONE, PIECE_ANCHOR, PIECE_ITEM, PIECE_REPEATED };
-
-enum group_kind { GROUP_WHOLE, GROUP_PLAIN, GROUP_CAPTURE, GROUP_LOOK, GROUP_LOOKBEHIND, GROUP_IF };
-
-// An open group; the first is the whole pattern.
-struct level {
-    enum group_kind kind;
-    uint32_t number;      // GROUP_CAPTURE
-    unsigned flags;       // in force outside
-    uint32_t behind_from; // groups from this number on may not be referred to; 0: no lookbehind
-    uint32_t branches_count;
-    struct width branches; // of the alternatives before
-    struct width branch;   // of this one, without its last piece
-    struct width last;     // of its last piece
-    enum piece piece;
-};
-struct capture {
-    const uint32_t *name;
-    size_t name_len;
-    struct width width;
-    bool is_closed;
-};
-
-struct translator {
-    const uint32_t *points;
-    size_t len;
-    size_t at;
-    unsigned flags;
-    bool flags_allowed; // nothing but flags so far: "(?i)" may stand here
-    struct bytes *out;
-    struct arena *arena;
-    struct problem *problem;
-    struct level levels[GROUPS_DEPTH_MAX];
-    uint32_t depth; // levels in use - 1
-    struct capture captures[GROUPS_COUNT_MAX];
-    uint32_t captures_count; // number of the next group
-    uint32_t condition_max;  // highest group that a condition names
-};
-
 #define refuse(t, ...) problem_set((t)->problem, ZKT_FILTER_INVALID, __VA_ARGS__)
-
-void
-regex_append_text(struct bytes *out, const char *text, size_t len)
-{
-    const uint8_t *at = (const uint8_t *)text;
-    const uint8_t *end = at + len;
-    while (at < end) {
-        uint32_t point = point_next(&at, end);
-        bool is_surrogate = point >= SURROGATE_FIRST && point <= SURROGATE_LAST;
-        point_append(out, is_surrogate ? point - SURROGATE_FIRST + SURROGATE_STAND_IN : point);
-    }
-}
-
-bool
-regex_has_surrogates(const char *text, size_t len)
-{
-    const char *at = text;
-    const char *end = text + len;
-    while ((at = memchr(at, 0xed, (size_t)(end - at))) != NULL) {
-        if (end - at >= 2 && (uint8_t)at[1] >= 0xa0) {
-            return true;
-        }
-        at++;
-    }
-    return false;
-}
 
 static bool
 at_end(const struct translator *t)
