@@ -158,6 +158,7 @@ engine_new(const struct engine_options *options, int64_t now_ms, int64_t wall_ms
     engine->options = *options;
     init_containers(engine);
     engine->now_ms = now_ms;
+    engine->started_ms = now_ms;
     engine->wall_ms = wall_ms;
     engine->wall_seen_ms = wall_ms;
     engine->options.store.now_ms = wall_ms;

@@ -218,6 +218,8 @@ ask_broker(struct question *question, struct problem *problem)
     struct value row = value_map();
     value_put(arena, &row, "version", value_text(arena, ZKT_BROKER_VERSION));
     value_put(arena, &row, "protocol", value_int(PROTOCOL_VERSION));
+    value_put(arena, &row, "uptime_ms",
+              value_int(question->engine->now_ms - question->engine->started_ms));
     value_append(arena, &question->rows, row);
     return ZKT_OK;
 }

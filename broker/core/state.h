@@ -173,6 +173,7 @@ struct engine {
     struct arena scratch;       // of one command or callback
     struct arena match_scratch; // headers of a task being matched
 
+    int64_t started_ms; // monotonic
     int64_t now_ms;
     int64_t wall_ms; // as the store is told: a step of the clock arrives late
     int64_t wall_seen_ms;

@@ -68,8 +68,9 @@ struct presence {
     struct uid instance;
     uint64_t applied_number;
     uint64_t applied_batch;
-    uint64_t said_number; // the highest acknowledged in this life of the broker
-    uint64_t seen_number; // the highest that was applied, restarts or not
+    uint64_t before_number; // applied before the SUBMIT being handled
+    uint64_t said_number;   // the highest acknowledged in this life of the broker
+    uint64_t seen_number;   // the highest that was applied, restarts or not
     uint32_t window;
     uint32_t open_count;
     int64_t heard_ms; // session time
@@ -252,6 +253,11 @@ ledger_heard(struct world *world, const struct peer *peer, const struct command 
     struct ledger *ledger = world->ledger;
     struct presence *presence = presence_of(ledger, &peer->instance);
     presence->heard_ms = world->session_ms;
+    struct instance_record record = {0};
+    if (command->verb == VERB_SUBMIT) {
+        (void)store_instance(engine_store(world->engine), &peer->instance, &record);
+        presence->before_number = record.last_number;
+    }
     if (command->verb == VERB_CREDIT) {
         // A window that shrinks does not take back what was given.
         presence->window = command->credit_window;
@@ -295,12 +301,12 @@ ledger_applied(struct world *world, const struct peer *peer, const struct comman
 {
     struct presence *presence = presence_of(world->ledger, &peer->instance);
     struct instance_record record;
-    if (command->verb == VERB_SUBMIT &&
-        store_instance(engine_store(world->engine), &peer->instance, &record)) {
-        presence->seen_number = record.last_number;
+    if (command->verb != VERB_SUBMIT ||
+        !store_instance(engine_store(world->engine), &peer->instance, &record)) {
+        return;
     }
-    if (command->verb == VERB_SUBMIT && command->submit.number > presence->applied_number &&
-        !store_batch_is_empty(engine_store(world->engine))) {
+    presence->seen_number = record.last_number;
+    if (record.last_number > presence->before_number) {
         presence->applied_number = command->submit.number;
         if (presence->said_number >= command->submit.number &&
             disk_durable(world->disk) < store_batch(engine_store(world->engine))) {
