@@ -2,8 +2,8 @@
 //
 // The index proposes consumers by the equality terms of their filters; each is asked. A bind that
 // cannot be evaluated on these headers does not match, is counted, and shows as unhealthy (F8). One
-// whose regexes ran into their limits too often in a turn takes nothing until the next turn, so
-// that it stalls nobody (F10).
+// whose regexes ran into their limits too often in a turn has them switched off until the next
+// turn, so that it stalls nobody (F10).
 #include "core/route.h"
 
 #include "base/log.h"
@@ -37,7 +37,8 @@ route_still_matches(struct engine *engine, struct consumer *consumer, const stru
     if (consumer->filter == NULL) {
         return false;
     }
-    struct filter_outcome outcome = {0};
+    struct filter_outcome outcome = {.are_regexes_off =
+                                         consumer->limits_in_turn >= LIMIT_REGEX_HITS_PER_TURN};
     bool is_match = filter_match(consumer->filter, headers, &outcome);
     note_outcome(engine, consumer, &outcome);
     return is_match;
@@ -51,10 +52,7 @@ route_match(struct engine *engine, const struct value *headers, const uint32_t *
     size_t matches_count = 0;
     for (size_t i = 0; i < candidates_count; i++) {
         struct consumer *consumer = consumer_of(engine, engine->matches[i]);
-        if (consumer == NULL || consumer->limits_in_turn >= LIMIT_REGEX_HITS_PER_TURN) {
-            continue;
-        }
-        if (route_still_matches(engine, consumer, headers)) {
+        if (consumer != NULL && route_still_matches(engine, consumer, headers)) {
             engine->matches[matches_count++] = consumer->number;
         }
     }

@@ -16,6 +16,7 @@ struct filter_index; // many binds, found by their equality terms
 struct filter_outcome {
     uint32_t errors_count; // evaluations that Karton would raise on
     uint32_t limits_count; // regexes stopped by a match, depth or heap limit (F10)
+    bool are_regexes_off;  // in: a regex that is reached counts as stopped, without being tried
 };
 
 // filter_compile checks and compiles `filters` (a list of maps; [] and {} match nothing; [{}]

@@ -211,6 +211,9 @@ regex_matches(struct evaluation *evaluation, const struct clause *clause, const 
     if (clause->kind == CLAUSE_GLOB) {
         return verdict_of(glob_match(clause->glob, entry, &evaluation->steps));
     }
+    if (evaluation->regex_budget.steps <= 0) {
+        return VERDICT_LIMIT;
+    }
     enum regex_result result = regex_search(clause->regex, entry, &evaluation->regex_budget);
     return result == REGEX_LIMIT ? VERDICT_LIMIT : verdict_of(result == REGEX_YES);
 }
@@ -349,6 +352,9 @@ filter_match(const struct filter *filter, const struct value *headers,
     zkt_assert(headers->type == VALUE_MAP);
     struct evaluation evaluation;
     evaluation_init(&evaluation);
+    if (outcome->are_regexes_off) {
+        evaluation.regex_budget.steps = 0;
+    }
     bool matches = false;
     for (uint32_t index = 0; index < filter->rules_count; index++) {
         bool is_vetoed = false;

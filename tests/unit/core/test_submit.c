@@ -263,6 +263,35 @@ test_objects(void **state)
     assert_int_equal(answer->submitted.results[0].code, ZKT_OK);
 }
 
+// F8, F10: a hostile regex is no match, is counted, does not stall, and hurts nobody else.
+static void
+test_hostile_regex(void **state)
+{
+    struct fixture *fixture = *state;
+    struct arena *arena = &fixture->arena;
+    struct command hello = worker_hello(fixture, 1, "bad", "a");
+    struct value regex = value_map();
+    value_put(arena, &regex, "$regex", value_text(arena, "(x+x+)+y"));
+    value_put(arena, &hello.hello.bind.filters.items[0], "text", regex);
+    assert_int_equal(fixture_answer(fixture, fixture_say(fixture, 1, hello))->verb, VERB_WELCOME);
+    join_worker(fixture, 2, 2, "good", "a");
+    struct task tasks[64];
+    for (unsigned i = 0; i < 64; i++) {
+        tasks[i] = task_of(fixture, i + 1, "a");
+        value_put(arena, &tasks[i].headers, "text",
+                  value_text(arena, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx y"));
+    }
+    const struct command *answer = say(fixture, 9, submit_of(1, 0, tasks, 64));
+    for (size_t i = 0; i < 64; i++) {
+        assert_int_equal(answer->submitted.results[i].taken_count, 1);
+    }
+    struct consumer *bad = map_get(fixture->engine->consumers_by_identity, "bad", 3);
+    assert_true(bad->limits_count == 64);
+    assert_true(bad->is_unhealthy);
+    assert_non_null(fixture_event(fixture, "consumer.bad.unhealthy"));
+    assert_int_equal(bad->limits_in_turn, 0); // another chance in the next turn
+}
+
 int
 main(void)
 {
@@ -276,6 +305,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_transactional, setup, teardown),
         cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hostile_regex, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
