@@ -68,8 +68,17 @@ class Load:
         self.processes[slot] = self.broker.spawn(*args, stdout=subprocess.DEVNULL, stderr=self.errors)
 
     def start_all(self):
-        for slot in [*range(len(WORKERS)), "producer"]:
+        for slot in range(len(WORKERS)):
             self.start(slot)
+        # A task that comes before its consumer is taken by nobody, which is right but not what is tested.
+        identities = {identity for identity, _, _, _ in WORKERS}
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            _, text, _ = self.broker.run("zkarton", "list", "-o", "json")
+            if {json.loads(line)["identity"] for line in text.splitlines()} == identities:
+                break
+            time.sleep(0.05)
+        self.start("producer")
 
     def kill(self, slot):
         self.processes[slot].kill()
