@@ -349,7 +349,9 @@ give(struct reader *reader, struct bytes *out)
     }
     size_t len = reader->value.len - reader->given_len;
     len = len < CHUNK_BYTES ? len : CHUNK_BYTES;
-    encode(out, reader->value.data + reader->given_len, len);
+    if (len > 0) { // an empty value may have no bytes at all
+        encode(out, reader->value.data + reader->given_len, len);
+    }
     reader->given_len += len;
     return true;
 }
