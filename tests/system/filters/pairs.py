@@ -212,7 +212,37 @@ def near(rng, wanted):
     return value(rng)
 
 
+def short_text(rng, alphabet):
+    return "".join(rng.choice(alphabet) for _ in range(rng.randrange(9)))
+
+
+def regex_pair(rng):
+    """Patterns on texts that are made of what patterns are made of."""
+    pattern = top_regex(rng)
+    if rng.random() < 0.1 and pattern:
+        at = rng.randrange(len(pattern))
+        pattern = pattern[:at] + rng.choice(["", "(", ")", "[", "]", "*", "{", "\\", "?", "|", "^"]) + pattern[at + rng.randrange(2):]
+    header = short_text(rng, ["a", "a", "b", "x", "1", "1", " ", "é", "É", "-", "foo", "FOO", "\n", ".", "]", "{", "A", "c", "\t", "_", "\x1c",
+                              "\ud800", "\u2028", "\u0663", "\u00b2"])
+    return {"filters": [{"a": rng.choice([{"$regex": pattern}, {"$not": {"$regex": pattern}}])}], "headers": {"a": header}}
+
+
+def glob_pair(rng):
+    pattern = rng.choice(["", "!"]) + glob(rng)
+    header = short_text(rng, ["a", "b", "c", "x", "win", "linux", "-", "]", "[", "!", "\\", "^", "é", "\n", "(", "&", "z", "y", ".", "\ud800"])
+    return {"filters": [{"a": pattern}], "headers": {"a": header}}
+
+
 def random_pair(rng):
+    kind = rng.random()
+    if kind < 0.2:
+        return regex_pair(rng)
+    if kind < 0.3:
+        return glob_pair(rng)
+    return tree_pair(rng)
+
+
+def tree_pair(rng):
     filters = [rule(rng) for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 0]))]
     headers = {}
     asked = [name for made in filters for name in made if not name.startswith("$")]
