@@ -147,8 +147,9 @@ regex_compile(struct regexes *regexes, const struct value *operand, struct regex
                        (flags & REGEX_CASELESS ? PCRE2_CASELESS : 0);
     int error;
     PCRE2_SIZE offset;
-    pcre2_code *code = pcre2_compile(translated.data, translated.len, options, &error, &offset,
-                                     regexes->compile_context);
+    // bytes_text, since PCRE2 takes no NULL for an empty pattern.
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)bytes_text(&translated), translated.len, options,
+                                     &error, &offset, regexes->compile_context);
     bytes_fini(&translated);
     if (code == NULL) {
         char reason[128] = "";

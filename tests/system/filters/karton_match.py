@@ -45,8 +45,17 @@ def may_raise(filters, headers):
             matches(filters, probe)
         except Exception:
             return True
-    # Clauses that no probe reaches are asked one by one.
-    return any(clause_raises(clause) for clause in clauses_of(filters))
+    # Clauses that no probe reaches are asked one by one, those of a rule also as a rule of their own.
+    rules = [{key: value} for made in filters for key, value in made.items()]
+    return any(rule_raises(made) for made in rules) or any(clause_raises(clause) for clause in clauses_of(filters))
+
+
+def rule_raises(made):
+    try:
+        matches([made], {})
+    except Exception:
+        return True
+    return False
 
 
 def clauses_of(filters):
