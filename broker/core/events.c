@@ -1,5 +1,7 @@
 #include "core/events.h"
 
+#include <string.h>
+
 #include "core/release.h"
 
 int64_t
@@ -94,13 +96,17 @@ void
 event_analysis_done(struct engine *engine, const struct uid *root,
                     const struct analysis_counts *counts)
 {
-    char root_text[UID_TEXT_SIZE];
-    uid_format(root, root_text);
-    struct arena *arena = &engine->scratch;
-    const char *topic = arena_printf(arena, "analysis.%s.finished", root_text);
+    // Once a task, in a small pipeline: without a formatter.
+    static const char head[] = "analysis.";
+    static const char tail[] = ".finished";
+    char topic[sizeof head + UID_TEXT_SIZE + sizeof tail];
+    memcpy(topic, head, sizeof head);
+    uid_format(root, topic + sizeof head - 1);
+    memcpy(topic + sizeof head - 1 + UID_TEXT_SIZE - 1, tail, sizeof tail);
     if (!is_wanted(engine, topic)) {
         return;
     }
+    struct arena *arena = &engine->scratch;
     struct value body = body_new(engine, arena, FAMILY_ANALYSIS);
     put_uid(arena, &body, "root", root);
     value_put(arena, &body, "finished", value_uint(arena, counts->finished_count));

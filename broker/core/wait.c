@@ -84,6 +84,9 @@ void
 wait_analysis_done(struct engine *engine, const struct uid *root,
                    const struct analysis_counts *counts)
 {
+    if (map_len(engine->waits_by_root) == 0) {
+        return;
+    }
     struct wait_root *of = map_get(engine->waits_by_root, root->bytes, sizeof root->bytes);
     while (of != NULL) {
         struct wait *wait = container_of(list_first(&of->waits), struct wait, in_root);
