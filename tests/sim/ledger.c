@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "core/state.h"
 #include "wire/task_body.h"
 
 // One unrouted task, known by the uid its client gave it.
@@ -252,7 +253,12 @@ ledger_heard(struct world *world, const struct peer *peer, const struct command 
 {
     struct ledger *ledger = world->ledger;
     struct presence *presence = presence_of(ledger, &peer->instance);
-    presence->heard_ms = world->session_ms;
+    if (command->verb == VERB_HELLO ||
+        map_get(world->engine->sessions_by_instance, peer->instance.bytes,
+                sizeof peer->instance.bytes) != NULL) {
+        // Not of a session that is lost already: its event may still wait for the disk.
+        presence->heard_ms = world->session_ms;
+    }
     struct instance_record record = {0};
     if (command->verb == VERB_SUBMIT) {
         (void)store_instance(engine_store(world->engine), &peer->instance, &record);
