@@ -48,6 +48,20 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def free_ports_with_grpc(count):
+    """Ports whose number plus 10,000 is free too: SeaweedFS listens there as well."""
+    ports = []
+    while len(ports) < count:
+        port = free_port()
+        port -= 10000 if port > 55000 else 0
+        with socket.socket() as low, socket.socket() as high, contextlib.suppress(OSError):
+            low.bind(("127.0.0.1", port))
+            high.bind(("127.0.0.1", port + 10000))
+            if port not in ports:
+                ports.append(port)
+    return ports
+
+
 @contextlib.contextmanager
 def server(args, ready):
     """A foreign server until the block ends; ready() is called until it does not raise."""
@@ -191,7 +205,7 @@ def weed(venv, folder):
                                    "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}, file)
     data = os.path.join(folder, "weed")
     os.mkdir(data)
-    ports = [free_port() for _ in range(4)]
+    ports = free_ports_with_grpc(4)
     args = [os.path.join(venv, "bin/weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0",
             "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0", "-s3", f"-s3.port={ports[0]}", "-s3.port.iceberg=0",
             "-s3.port.lance=0", f"-s3.config={config}", f"-master.port={ports[1]}", f"-volume.port={ports[2]}",
