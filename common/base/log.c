@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,12 +17,14 @@
 #include "base/memory.h"
 
 enum { LINE_BYTES = 4096 };
+_Static_assert(LINE_BYTES <= PIPE_BUF, "a line goes into a pipe as a whole");
 
 static struct {
     pthread_mutex_t mutex;
     enum log_level level;
     int fd;
-    char *path; // NULL: stderr
+    char *path;                    // NULL: stderr
+    unsigned long long lost_count; // lines since the last one that got through
 } sink = {.mutex = PTHREAD_MUTEX_INITIALIZER, .level = LOG_INFO, .fd = STDERR_FILENO};
 
 void
@@ -104,6 +108,30 @@ write_head(char *line, size_t size, enum log_level level, const char *id)
     return len + (size_t)more;
 }
 
+// A reader of stderr that stands still must not stop the loop: what a full pipe does not take is
+// lost, and counted in the next line that gets through. A pipe that polls as writable takes
+// LINE_BYTES without blocking.
+static void
+put_line(char *line, size_t len)
+{
+    struct pollfd ready = {.fd = sink.fd, .events = POLLOUT};
+    if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) {
+        sink.lost_count++;
+        return;
+    }
+    char told[64];
+    if (sink.lost_count > 0) {
+        int told_len = snprintf(told, sizeof told, " log_lines_lost=%llu\n", sink.lost_count);
+        if (len - 1 + (size_t)told_len <= LINE_BYTES) {
+            memcpy(line + len - 1, told, (size_t)told_len);
+            len += (size_t)told_len - 1;
+            sink.lost_count = 0;
+        }
+    }
+    ssize_t written = write(sink.fd, line, len);
+    (void)written; // there is nowhere to tell it
+}
+
 void
 log_write(enum log_level level, const char *id, const char *format, ...)
 {
@@ -123,8 +151,7 @@ log_write(enum log_level level, const char *id, const char *format, ...)
             }
         }
         line[len++] = '\n';
-        ssize_t written = write(sink.fd, line, len);
-        (void)written; // there is nowhere to tell it
+        put_line(line, len);
     }
     pthread_mutex_unlock(&sink.mutex);
 }

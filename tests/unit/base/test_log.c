@@ -63,10 +63,45 @@ lines_have_time_level_id_and_words(void **state)
     rmdir(directory);
 }
 
+// Nobody reads the pipe: the writer goes on, and says later how much was lost.
+static void
+a_full_pipe_stops_nobody(void **state)
+{
+    (void)state;
+    static char text[1 << 20];
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    int old = dup(STDERR_FILENO);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    log_set_level(LOG_INFO);
+    for (int line = 0; line < 5000; line++) {
+        log_info("MANY", "line=%d", line);
+    }
+    ssize_t len = read(ends[0], text, sizeof text - 1);
+    log_info("AFTER", "n=1");
+    log_info("LAST", "n=2");
+    ssize_t more = read(ends[0], text + len, sizeof text - 1 - (size_t)len);
+    dup2(old, STDERR_FILENO);
+    close(old);
+    close(ends[0]);
+    close(ends[1]);
+    assert_true(len > 0 && more > 0);
+    text[len + more] = '\0';
+    int written_count = 0;
+    for (const char *at = text; (at = strstr(at, " MANY ")) != NULL; at++) {
+        written_count++;
+    }
+    char expected[80];
+    snprintf(expected, sizeof expected, " AFTER n=1 log_lines_lost=%d\n", 5000 - written_count);
+    assert_non_null(strstr(text, expected));
+    assert_non_null(strstr(text, " LAST n=2\n"));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_full_pipe_stops_nobody),
         cmocka_unit_test(lines_have_time_level_id_and_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
