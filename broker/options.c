@@ -193,7 +193,6 @@ take_values(struct broker_options *options)
     options->deliveries_max = (uint32_t)config_int(config, "broker", "max_deliveries", 3);
     options->finished_ttl_ms = config_duration_ms(config, "store", "finished_ttl", 0);
     options->crashed_ttl_ms = config_duration_ms(config, "store", "crashed_ttl", 259200000);
-    options->started_ttl_ms = config_duration_ms(config, "store", "started_ttl", 86400000);
     options->tasks_max = (uint64_t)config_int(config, "store", "max_tasks", 10000000);
     options->bytes_max = (uint64_t)config_size(config, "store", "max_bytes", 0);
     options->free_min_bytes = (uint64_t)config_size(config, "store", "min_free", 1 << 30);
@@ -260,6 +259,10 @@ configure(struct broker_options *options, const struct flags_read *read, struct 
     for (size_t warning_index = 0;
          (warning = config_warning(options->config, warning_index)) != NULL; warning_index++) {
         log_warn("CONFIG-UNKNOWN", "option=\"%s\"", warning);
+    }
+    int64_t level;
+    if (level_parse(config_text(options->config, "logging", "level", "INFO"), &level)) {
+        log_set_level((enum log_level)level);
     }
     take_values(options);
     return check_exposed(options, problem);

@@ -45,20 +45,6 @@ is_choice(const char *choices, const char *value)
     return false;
 }
 
-static bool
-is_level(const char *value)
-{
-    static const char *const names[] = {"DEBUG", "INFO",     "WARNING", "WARN",
-                                        "ERROR", "CRITICAL", "FATAL",   "NOTSET"};
-    int64_t number;
-    for (size_t name_index = 0; name_index < sizeof names / sizeof *names; name_index++) {
-        if (strcasecmp(value, names[name_index]) == 0) {
-            return true;
-        }
-    }
-    return int_parse(value, &number) && number >= 0;
-}
-
 // What a value of this row must be, in words; NULL: it is.
 static const char *
 expected_form(const struct option_row *row, const char *value, int64_t *number, bool *has_number)
@@ -88,7 +74,8 @@ expected_form(const struct option_row *row, const char *value, int64_t *number, 
     case OPTION_CHOICE:
         return is_choice(row->choices, value) ? NULL : row->choices;
     case OPTION_LEVEL:
-        return is_level(value) ? NULL : "DEBUG, INFO, WARNING, ERROR, CRITICAL or a number";
+        return level_parse(value, number) ? NULL
+                                          : "DEBUG, INFO, WARNING, ERROR, CRITICAL or a number";
     }
     return NULL;
 }

@@ -68,6 +68,9 @@ size_parse(const char *text, int64_t *size_bytes);
 // 1, yes, true, on; 0, no, false, off; letters of any case (E4).
 bool
 bool_parse(const char *text, bool *out);
+// A level of logging as Python names or numbers it (S15): "DEBUG" is 10, "INFO" 20, "25" is 25.
+bool
+level_parse(const char *text, int64_t *number);
 // A decimal integer with optional sign, blanks around it allowed.
 bool
 int_parse(const char *text, int64_t *out);

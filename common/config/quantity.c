@@ -96,3 +96,20 @@ int_parse(const char *text, int64_t *out)
     *out = number;
     return *end == '\0';
 }
+
+bool
+level_parse(const char *text, int64_t *number)
+{
+    static const struct {
+        const char *name;
+        int number;
+    } levels[] = {{"NOTSET", 0}, {"DEBUG", 10}, {"INFO", 20},     {"WARNING", 30},
+                  {"WARN", 30},  {"ERROR", 40}, {"CRITICAL", 50}, {"FATAL", 50}};
+    for (size_t level_index = 0; level_index < sizeof levels / sizeof *levels; level_index++) {
+        if (strcasecmp(text, levels[level_index].name) == 0) {
+            *number = levels[level_index].number;
+            return true;
+        }
+    }
+    return int_parse(text, number) && *number >= 0 && *number <= 1000;
+}

@@ -83,11 +83,18 @@ class Broker:
             for name, values in sections.items():
                 file.write(f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items()))
 
-    def start(self):
+    def _spawn(self):
         self._write_ini()
         self.process = subprocess.Popen([os.path.join(bin_dir(), "zkarton-broker"), "-c", self.ini, *self.args],
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.log = LineReader(self.process.stderr)
+
+    def start_quietly(self):
+        """Starts one that does not log that it is ready, on the addresses of before: libzmq dials until it listens."""
+        self._spawn()
+
+    def start(self):
+        self._spawn()
         self.log.wait_for("BROKER-READY")
         with open(os.path.join(self.data, "endpoints.json"), encoding="utf-8") as file:
             self.endpoints = json.load(file)

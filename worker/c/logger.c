@@ -29,26 +29,6 @@ level_name(enum zkt_level level)
     return level >= ZKT_INFO ? "INFO" : "DEBUG";
 }
 
-bool
-level_parse(const char *text, enum zkt_level *level)
-{
-    static const struct {
-        const char *name;
-        enum zkt_level level;
-    } names[] = {{"DEBUG", ZKT_DEBUG},  {"INFO", ZKT_INFO},   {"WARNING", ZKT_WARNING},
-                 {"WARN", ZKT_WARNING}, {"ERROR", ZKT_ERROR}, {"CRITICAL", ZKT_ERROR},
-                 {"FATAL", ZKT_ERROR},  {"10", ZKT_DEBUG},    {"20", ZKT_INFO},
-                 {"30", ZKT_WARNING},   {"40", ZKT_ERROR},    {"50", ZKT_ERROR},
-                 {"NOTSET", ZKT_DEBUG}};
-    for (size_t name_index = 0; name_index < sizeof names / sizeof *names; name_index++) {
-        if (strcasecmp(text, names[name_index].name) == 0) {
-            *level = names[name_index].level;
-            return true;
-        }
-    }
-    return false;
-}
-
 void
 logger_line(enum zkt_level level, const char *message)
 {

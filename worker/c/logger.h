@@ -17,9 +17,6 @@ struct logger {
 
 const char *
 level_name(enum zkt_level level);
-// level_parse reads a name or a number; false: neither.
-bool
-level_parse(const char *text, enum zkt_level *level);
 // logger_line writes "[time][LEVEL] message" to stderr in one write.
 void
 logger_line(enum zkt_level level, const char *message);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "config/config.h"
 #include "options.h"
 #include "wire/json.h"
 
@@ -139,10 +140,12 @@ configure_logging(struct zkt_worker *worker)
     worker->logger.is_published =
         zkt_config_getbool(worker->config, "logging", "enable_publish", true);
     gethostname(worker->logger.host, sizeof worker->logger.host - 1);
-    if (!level_parse(level, &worker->logger.level)) {
+    int64_t number;
+    if (!level_parse(level, &number)) {
         return problem_set(&worker->problem, ZKT_CONFIG_INVALID,
                            "[logging] level: \"%s\" is none of DEBUG, INFO, WARNING, ERROR", level);
     }
+    worker->logger.level = (enum zkt_level)number;
     return ZKT_OK;
 }
 
