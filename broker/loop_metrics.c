@@ -56,8 +56,8 @@ front_metrics(const struct front_counts *front, struct bytes *out)
            (double)front->received_count);
     metric(out, "zkarton_front_sent_total", "counter", "messages to peers",
            (double)front->sent_count);
-    metric(out, "zkarton_front_bad_frames_total", "counter", "messages that could not be read",
-           (double)(front->bad_frames_count + front->multipart_count));
+    metric(out, "zkarton_front_multipart_total", "counter",
+           "messages of more than one frame, dropped", (double)front->multipart_count);
     metric(out, "zkarton_front_handshake_failures_total", "counter",
            "connections that do not speak ZMTP", (double)front->handshake_failed_count);
     metric(out, "zkarton_front_connections_total", "counter", "connections accepted",
@@ -74,8 +74,6 @@ static void
 store_metrics(const struct store_stats *store, struct bytes *out)
 {
     metric(out, "zkarton_store_tasks", "gauge", "tasks in the store", (double)store->tasks_count);
-    metric(out, "zkarton_store_analyses", "gauge", "analyses with tasks in the store",
-           (double)store->analyses_count);
     metric(out, "zkarton_store_objects", "gauge", "objects referred to, uploaded or being deleted",
            (double)store->objects_count);
     metric(out, "zkarton_store_uploads", "gauge", "declared uploads without a task",

@@ -56,7 +56,7 @@ analysis_get(struct store *store, const struct uid *root, int64_t created_ms)
 void
 analysis_enter(struct store *store, uint32_t index)
 {
-    analysis_at(store, index)->live_count++;
+    store->live_analyses_count += analysis_at(store, index)->live_count++ == 0;
 }
 
 static void
@@ -82,6 +82,7 @@ analysis_leave(struct store *store, uint32_t index, bool is_finished, bool is_cr
     if (analysis->live_count > 0) {
         return;
     }
+    store->live_analyses_count--;
     struct done_waiting *waiting = xcalloc(1, sizeof *waiting);
     waiting->batch = store->open_number;
     waiting->done.root = analysis->root;

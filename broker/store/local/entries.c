@@ -32,6 +32,19 @@ entry_items(const struct store *store)
                                      .hash = hash_entry};
 }
 
+enum task_state
+entry_state(const struct entry *entry)
+{
+    switch ((enum entry_place)entry->place) {
+    case ENTRY_CHILD:
+        return TASK_DECLARED;
+    case ENTRY_CRASHED:
+        return TASK_CRASHED;
+    default:
+        return (entry->flags & ENTRY_IS_STARTED) != 0 ? TASK_STARTED : TASK_SPAWNED;
+    }
+}
+
 uint32_t
 entry_new(struct store *store, uint64_t sequence, const struct uid *root, int64_t created_ms)
 {

@@ -458,7 +458,7 @@ store_stats(const struct store *store, struct store_stats *out)
     uint64_t free_bytes;
     bool is_full;
     *out = (struct store_stats){.tasks_count = store->entries.used_count,
-                                .analyses_count = store->analyses.used_count,
+                                .analyses_count = store->live_analyses_count,
                                 .objects_count = map_len(store->objects),
                                 .uploads_count = store->uploads_count,
                                 .deletes_count = store->deletions_count,

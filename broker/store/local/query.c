@@ -27,19 +27,6 @@ struct page_request {
     char next[32];
 };
 
-static enum task_state
-state_of(const struct entry *entry)
-{
-    switch ((enum entry_place)entry->place) {
-    case ENTRY_CHILD:
-        return TASK_DECLARED;
-    case ENTRY_CRASHED:
-        return TASK_CRASHED;
-    default:
-        return (entry->flags & ENTRY_IS_STARTED) != 0 ? TASK_STARTED : TASK_SPAWNED;
-    }
-}
-
 // ---- Rows
 
 static struct value
@@ -200,7 +187,7 @@ row_of_entry(struct store *store, struct page_request *page, const struct entry 
                               .consumer = entry->consumer,
                               .attempt = entry->attempt,
                               .priority = (enum priority)entry->priority,
-                              .state = state_of(entry),
+                              .state = entry_state(entry),
                               .changed_ms = (int64_t)entry->changed_s * 1000,
                               .root = analysis_at(store, entry->analysis)->root,
                               .origin = body->origin,
@@ -214,7 +201,7 @@ add_row(struct store *store, struct page_request *page, uint32_t index)
 {
     const struct entry *entry = entry_at(store, index);
     struct page_row *row = &page->rows[page->rows_len++];
-    *row = (struct page_row){.sequence = entry->sequence, .state = state_of(entry)};
+    *row = (struct page_row){.sequence = entry->sequence, .state = entry_state(entry)};
     if (entry->body == 0 || entry->place == ENTRY_CRASHED) { // the error is in the record alone
         struct key key;
         if (entry->place == ENTRY_CHILD) {
@@ -293,7 +280,7 @@ is_wanted(const struct store *store, const struct store_page *wanted, const stru
     if (wanted->consumer != 0 && entry->consumer != wanted->consumer) {
         return false;
     }
-    if (wanted->has_state && state_of(entry) != wanted->state) {
+    if (wanted->has_state && entry_state(entry) != wanted->state) {
         return false;
     }
     return uid_is_none(&wanted->root) ||

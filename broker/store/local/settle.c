@@ -189,19 +189,6 @@ write_skeleton(struct store *store, const struct entry *entry, int64_t started_m
 
 // ---- Ending
 
-static enum task_state
-state_of(const struct entry *entry)
-{
-    switch ((enum entry_place)entry->place) {
-    case ENTRY_CHILD:
-        return TASK_DECLARED;
-    case ENTRY_CRASHED:
-        return TASK_CRASHED;
-    default:
-        return (entry->flags & ENTRY_IS_STARTED) != 0 ? TASK_STARTED : TASK_SPAWNED;
-    }
-}
-
 // An entry out of every list goes, with its record and references.
 static void
 end_entry(struct store *store, uint32_t index, bool is_finished)
@@ -218,7 +205,7 @@ end_entry(struct store *store, uint32_t index, bool is_finished)
     uint64_t number = blob_number(store, entry);
     struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
     consumer->entries_count--;
-    store->state_counts[state_of(entry)]--;
+    store->state_counts[entry_state(entry)]--;
     if (was_live) {
         analysis_leave(store, entry->analysis, is_finished, false);
     }
@@ -277,7 +264,7 @@ crash_entry(struct store *store, uint32_t index, struct span error)
     struct key key;
     entry_key(store, entry, &key);
     delete_record(store, &key);
-    store->state_counts[state_of(entry)]--;
+    store->state_counts[entry_state(entry)]--;
     entry->flags &= (uint8_t)~ENTRY_IS_STARTED;
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
     crashed_append(store, index);

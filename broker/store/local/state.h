@@ -240,6 +240,7 @@ struct store {
     int64_t now_ms;
 
     struct slab entries, analyses, bodies;
+    uint64_t live_analyses_count; // with something Declared, Spawned or Started
     struct index_hash entry_hash, analysis_hash;
     struct map *body_numbers; // B number → body index + 1, while in memory
     struct map *blob_refs;    // B number → struct blob
@@ -305,6 +306,8 @@ struct index_hash_items
 entry_items(const struct store *store);
 uint32_t
 entry_new(struct store *store, uint64_t sequence, const struct uid *root, int64_t created_ms);
+enum task_state
+entry_state(const struct entry *entry);
 void
 entry_free(struct store *store, uint32_t index);
 uint32_t
