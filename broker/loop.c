@@ -225,7 +225,6 @@ open_engine(struct loop *loop, struct problem *problem)
                                                       .codec = &wire_task_codec,
                                                       .finished_ttl_ms = options->finished_ttl_ms,
                                                       .crashed_ttl_ms = options->crashed_ttl_ms,
-                                                      .started_ttl_ms = options->started_ttl_ms,
                                                       .tasks_max = options->tasks_max,
                                                       .bytes_max = options->bytes_max,
                                                       .free_min_bytes = options->free_min_bytes,
@@ -466,10 +465,4 @@ loop_run(struct loop *loop, int signal_fd)
     }
     log_info("BROKER-STOPPED", "failed=%s", loop->has_failed ? "yes" : "no");
     return loop->has_failed ? 1 : 0;
-}
-
-const char *
-loop_address(const struct loop *loop)
-{
-    return front_address(loop->front);
 }

@@ -2,11 +2,7 @@
 // (docs/architecture.md). It owns the front, the events socket and the engine; nothing of them is
 // touched from another thread.
 #pragma once
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "base/problem.h"
-#include "object/object_store.h"
 #include "options.h"
 
 struct loop;
@@ -21,5 +17,3 @@ int
 loop_run(struct loop *loop, int signal_fd);
 void
 loop_destroy(struct loop **loop_p);
-const char *
-loop_address(const struct loop *loop);

@@ -21,7 +21,6 @@ struct broker_options {
     uint32_t deliveries_max;
     int64_t finished_ttl_ms;
     int64_t crashed_ttl_ms;
-    int64_t started_ttl_ms;
     uint64_t tasks_max;
     uint64_t bytes_max;
     uint64_t free_min_bytes;

@@ -95,7 +95,6 @@ struct store_options {
     struct uid store_id; // random; used when the store is new
     int64_t finished_ttl_ms;
     int64_t crashed_ttl_ms;
-    int64_t started_ttl_ms;
     uint64_t tasks_max; // soft limit; hard is 5/4 of it
     uint64_t bytes_max; // 0: none
     uint64_t free_min_bytes;
@@ -165,9 +164,8 @@ store_find_consumer(const struct store *store, struct span identity, uint32_t *c
 
 // ---- Instances: the peers' SUBMIT numbers and their presence over a restart (dispatch marks).
 struct instance_record {
-    uint64_t last_number;   // last SUBMIT number wholly applied
-    uint32_t applied_count; // tasks applied of last_number + 1, when it spans batches
-    uint32_t consumer;      // that it serves, durably known; 0: none
+    uint64_t last_number; // last SUBMIT number wholly applied
+    uint32_t consumer;    // that it serves, durably known; 0: none
 };
 bool
 store_instance(const struct store *store, const struct uid *instance, struct instance_record *out);
@@ -313,8 +311,8 @@ void
 store_page(struct store *store, const struct store_page *page, uint64_t request);
 
 struct store_stats {
-    uint64_t tasks_count; // all live routed tasks
-    uint64_t analyses_count;
+    uint64_t tasks_count;    // all live routed tasks
+    uint64_t analyses_count; // that are not done
     uint64_t state_counts[TASK_STATES_COUNT];
     uint64_t objects_count;
     uint64_t uploads_count;

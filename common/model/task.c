@@ -53,20 +53,6 @@ task_state_parse(struct span text, enum task_state *state)
     return true;
 }
 
-bool
-task_state_may_follow(enum task_state from, enum task_state to)
-{
-    // Started → Spawned: requeued. Spawned → Finished: the bind does not match any more (S19).
-    // Crashed → Finished: retried.
-    static const bool legal[TASK_STATES_COUNT][TASK_STATES_COUNT] = {
-        [TASK_DECLARED] = {[TASK_SPAWNED] = true, [TASK_FINISHED] = true},
-        [TASK_SPAWNED] = {[TASK_STARTED] = true, [TASK_FINISHED] = true, [TASK_CRASHED] = true},
-        [TASK_STARTED] = {[TASK_SPAWNED] = true, [TASK_FINISHED] = true, [TASK_CRASHED] = true},
-        [TASK_CRASHED] = {[TASK_FINISHED] = true},
-    };
-    return legal[from][to];
-}
-
 enum zkt_err
 identity_check(struct span identity, bool empty_allowed, struct problem *problem)
 {

@@ -70,9 +70,6 @@ const char *
 task_state_name(enum task_state state); // "Declared", …
 bool
 task_state_parse(struct span text, enum task_state *state);
-// task_state_may_follow is the table of legal changes.
-bool
-task_state_may_follow(enum task_state from, enum task_state to);
 // identity_check refuses space, '?', control characters, invalid UTF-8, over LIMIT_IDENTITY_BYTES
 // and, unless empty_allowed, the empty identity (P13). Names the field "identity".
 enum zkt_err

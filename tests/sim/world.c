@@ -335,7 +335,6 @@ world_start_broker(struct world *world)
                   .records = disk_records(world->disk),
                   .tasks_max = world->tasks_max,
                   .crashed_ttl_ms = world->crashed_ttl_ms,
-                  .started_ttl_ms = (int64_t)24 * 3600 * 1000,
                   .upload_grace_ms = 3600 * 1000},
         .interval_ms = INTERVAL_MS,
         .expiry_ms = EXPIRY_MS,

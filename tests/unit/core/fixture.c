@@ -119,7 +119,6 @@ fixture_new(uint64_t tasks_max)
         .store = {.codec = &wire_task_codec,
                   .tasks_max = tasks_max,
                   .crashed_ttl_ms = 3600000,
-                  .started_ttl_ms = 3600000,
                   .upload_grace_ms = 3600000},
         .interval_ms = 2000,
         .expiry_ms = 10000,

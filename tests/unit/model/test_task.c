@@ -30,23 +30,6 @@ names_and_back(void **state)
 }
 
 static void
-finished_is_the_end(void **state)
-{
-    (void)state;
-    for (int number = 0; number < TASK_STATES_COUNT; number++) {
-        assert_false(task_state_may_follow(TASK_FINISHED, (enum task_state)number));
-        assert_false(task_state_may_follow((enum task_state)number, TASK_DECLARED));
-        assert_false(task_state_may_follow((enum task_state)number, (enum task_state)number));
-    }
-    assert_true(task_state_may_follow(TASK_SPAWNED, TASK_STARTED));
-    assert_true(task_state_may_follow(TASK_STARTED, TASK_SPAWNED));
-    assert_true(task_state_may_follow(TASK_STARTED, TASK_CRASHED));
-    assert_true(task_state_may_follow(TASK_CRASHED, TASK_FINISHED));
-    assert_false(task_state_may_follow(TASK_DECLARED, TASK_STARTED));
-    assert_false(task_state_may_follow(TASK_CRASHED, TASK_STARTED));
-}
-
-static void
 check(const char *identity, bool empty_allowed, const char *expected)
 {
     struct problem problem = {.code = ZKT_OK};
@@ -87,7 +70,6 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_back),
-        cmocka_unit_test(finished_is_the_end),
         cmocka_unit_test(identities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
