@@ -100,6 +100,12 @@ on_resumed(void *arg, uint64_t request, struct hold *hold, bool taken)
 }
 
 static void
+on_retried(void *arg, uint64_t request, const struct uid *retried)
+{
+    handle_retried(arg, request, retried);
+}
+
+static void
 on_durable(void *arg, uint64_t batch)
 {
     (void)batch; // one is being committed at a time
@@ -173,6 +179,7 @@ engine_new(const struct engine_options *options, int64_t now_ms, int64_t wall_ms
         .on_consumer_gone = on_consumer_gone,
         .on_result = on_result,
         .on_resumed = on_resumed,
+        .on_retried = on_retried,
         .on_durable = on_durable,
         .on_failed = on_failed,
     };

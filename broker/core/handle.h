@@ -32,6 +32,8 @@ handle_control(struct engine *engine, struct session *session, const struct comm
 void
 handle_resumed(struct engine *engine, uint64_t request, struct hold *hold);
 void
+handle_retried(struct engine *engine, uint64_t request, const struct uid *retried);
+void
 handle_result(struct engine *engine, uint64_t request, enum zkt_err code, const struct value *rows,
               struct span next);
 // handle_release matches a held child whose parent is Finished.

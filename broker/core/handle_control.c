@@ -36,29 +36,60 @@ delete_consumer(struct engine *engine, const struct value *args, struct problem 
     return ZKT_OK;
 }
 
+// Answered by handle_retried.
 static enum zkt_err
-retry(struct engine *engine, const struct value *args, struct value *rows, struct problem *problem)
+retry(struct engine *engine, struct session *session, const struct command *command,
+      struct problem *problem)
 {
-    const struct value *text = value_get(args, "uid");
+    const struct value *text = value_get(&command->request.args, "uid");
     struct uid uid;
-    struct uid retried;
     if (text == NULL || text->type != VALUE_STRING || !uid_parse(text->text, text->len, &uid)) {
         return problem_set(problem, ZKT_INVALID, "uid: a task's uid is needed");
     }
-    enum zkt_err code = store_retry(engine->store, &uid, engine->wall_ms, &retried);
-    if (code == ZKT_NOT_FOUND) {
-        return problem_set(problem, code, "no task %.*s", (int)text->len, text->text);
+    if (session->requests_count >= SESSION_REQUESTS_MAX) {
+        return problem_set(problem, ZKT_LIMIT, "%d requests wait for their answers already",
+                           SESSION_REQUESTS_MAX);
     }
-    if (code != ZKT_OK) {
-        return problem_set(problem, code, "task %.*s is not crashed", (int)text->len, text->text);
+    struct request_open request = {.session = session->number, .command_id = command->id};
+    uint64_t number = request_open_new(engine, &request);
+    enum zkt_err code = store_retry(engine->store, &uid, number, engine->wall_ms);
+    if (code == ZKT_OK) {
+        session->requests_count++;
+        return ZKT_OK;
+    }
+    (void)request_open_take(engine, number, &request);
+    return problem_set(problem, code,
+                       code == ZKT_NOT_FOUND ? "no task %.*s" : "task %.*s is not crashed",
+                       (int)text->len, text->text);
+}
+
+void
+handle_retried(struct engine *engine, uint64_t number, const struct uid *retried)
+{
+    struct request_open request;
+    struct session *session = request_open_take(engine, number, &request)
+                                  ? table_get(&engine->sessions, request.session)
+                                  : NULL;
+    if (session == NULL) {
+        return;
+    }
+    session->requests_count--;
+    struct command command = {.verb = VERB_CONTROL, .id = request.command_id};
+    if (retried == NULL) {
+        struct problem problem = {0};
+        problem_set(&problem, ZKT_NOT_FOUND,
+                    "the task's record is damaged, or its consumer is gone");
+        session_error(engine, session, &command, &problem);
+        return;
     }
     struct arena *arena = release_arena(engine);
-    char retried_text[UID_TEXT_SIZE];
-    uid_format(&retried, retried_text);
+    struct value rows = value_list();
     struct value row = value_map();
-    value_put(arena, &row, "uid", value_text(arena, retried_text));
-    value_append(arena, rows, row);
-    return ZKT_OK;
+    char text[UID_TEXT_SIZE];
+    uid_format(retried, text);
+    value_put(arena, &row, "uid", value_text(arena, text));
+    value_append(arena, &rows, row);
+    answer_rows(engine, session, command.id, rows);
 }
 
 void
@@ -66,14 +97,16 @@ handle_control(struct engine *engine, struct session *session, const struct comm
 {
     const struct request *request = &command->request;
     struct problem problem = {0};
-    struct value rows = value_list();
     enum zkt_err code = ZKT_OK;
     if (session->role != ROLE_OPERATOR) {
         code = problem_set(&problem, ZKT_DENIED, "role: CONTROL is for an operator");
     } else if (span_equal(request->what, span_of_text("delete_consumer"))) {
         code = delete_consumer(engine, &request->args, &problem);
+        if (code == ZKT_OK) {
+            answer_rows(engine, session, command->id, value_list());
+        }
     } else if (span_equal(request->what, span_of_text("retry"))) {
-        code = retry(engine, &request->args, &rows, &problem);
+        code = retry(engine, session, command, &problem);
     } else {
         code = problem_set(
             &problem, ZKT_INVALID, "what: \"%.*s\" is none of delete_consumer, retry",
@@ -81,9 +114,7 @@ handle_control(struct engine *engine, struct session *session, const struct comm
     }
     if (code != ZKT_OK) {
         session_error(engine, session, command, &problem);
-        return;
     }
-    answer_rows(engine, session, command->id, rows);
 }
 
 void

@@ -83,6 +83,9 @@ struct store_callbacks {
     // Answer to store_resume: hold NULL: taken = false: not found (gone), true: held under another
     // delivery.
     void (*on_resumed)(void *arg, uint64_t request, struct hold *hold, bool taken);
+    // Answer to store_retry: the new task is in the open batch. retried NULL: its record is damaged
+    // or its consumer was dropped meanwhile; nothing changed.
+    void (*on_retried)(void *arg, uint64_t request, const struct uid *retried);
     void (*on_durable)(void *arg, uint64_t batch);
     void (*on_failed)(void *arg, uint64_t batch, const char *reason);
 };
@@ -255,9 +258,9 @@ void
 store_settle_suspect(struct store *store, const struct uid *uid, enum outcome outcome,
                      struct span error, int64_t now_ms);
 // store_retry: a crashed task becomes a new routed task of the same consumer (I4, S12); the old one
-// is Finished. NOT_FOUND, or IN_USE when it is not crashed. Answers the new uid.
+// is Finished. NOT_FOUND, or IN_USE when it is not crashed, at once; else on_retried follows.
 ZKT_MUST enum zkt_err
-store_retry(struct store *store, const struct uid *uid, int64_t now_ms, struct uid *retried);
+store_retry(struct store *store, const struct uid *uid, uint64_t request, int64_t now_ms);
 
 // ---- Analyses.
 bool

@@ -104,6 +104,15 @@ on_resumed(void *arg, uint64_t request, struct hold *hold, bool taken)
 }
 
 static void
+on_retried(void *arg, uint64_t request, const struct uid *retried)
+{
+    struct bench *bench = arg;
+    (void)request;
+    bench->retried = retried != NULL ? *retried : (struct uid){0};
+    bench->retried_count++;
+}
+
+static void
 on_durable(void *arg, uint64_t batch)
 {
     struct bench *bench = arg;
@@ -139,6 +148,7 @@ bench_new(enum bench_kind kind)
                                              .on_consumer_gone = on_consumer_gone,
                                              .on_result = on_result,
                                              .on_resumed = on_resumed,
+                                             .on_retried = on_retried,
                                              .on_durable = on_durable,
                                              .on_failed = on_failed},
                                .crashed_ttl_ms = 1000 * 1000,

@@ -42,6 +42,8 @@ struct bench {
     struct hold *resumed;
     bool is_taken;
     size_t resumed_count;
+    struct uid retried; // none: the last retry was answered with no
+    size_t retried_count;
     uint32_t release_to; // consumer that takes released children; 0: none
     size_t released_count;
     struct value rows;

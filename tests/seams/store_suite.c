@@ -319,8 +319,7 @@ crashed_is_kept_and_retried(void **state)
     bench_run(bench);
     struct hold *hold = bench_take(bench);
     struct uid old = hold->uid;
-    struct uid fresh;
-    assert_int_equal(store_retry(bench->store, &old, bench->now_ms, &fresh), ZKT_IN_USE);
+    assert_int_equal(store_retry(bench->store, &old, 1, bench->now_ms), ZKT_IN_USE);
     store_settle(bench->store, hold, OUTCOME_CRASHED, span_of_text("why"), bench->now_ms);
     bench_run(bench);
     assert_int_equal(bench->done.len, 1);
@@ -328,9 +327,12 @@ crashed_is_kept_and_retried(void **state)
     uint32_t of;
     uint64_t delivery;
     assert_int_equal(store_find_task(bench->store, &old, &of, &delivery), PLACE_CRASHED);
-    assert_int_equal(store_retry(bench->store, &old, bench->now_ms, &fresh), ZKT_OK);
+    assert_int_equal(store_retry(bench->store, &old, 1, bench->now_ms), ZKT_OK);
+    assert_int_equal(store_retry(bench->store, &old, 2, bench->now_ms), ZKT_NOT_FOUND); // once
     store_want(bench->store, consumer, 1);
     bench_run(bench);
+    assert_int_equal(bench->retried_count, 1);
+    struct uid fresh = bench->retried;
     assert_int_equal(store_find_task(bench->store, &old, &of, &delivery), PLACE_UNKNOWN);
     hold = bench_take(bench);
     assert_true(uid_equal(&hold->uid, &fresh));
@@ -343,7 +345,7 @@ crashed_is_kept_and_retried(void **state)
     bench_run(bench);
     bench_reopen(bench);
     assert_int_equal(stats_of(bench).tasks_count, 0);
-    assert_int_equal(store_retry(bench->store, &fresh, bench->now_ms, &old), ZKT_NOT_FOUND);
+    assert_int_equal(store_retry(bench->store, &fresh, 3, bench->now_ms), ZKT_NOT_FOUND);
 }
 
 // Promise 4, G4: a dropped consumer goes with everything, whatever its state, and analyses end.

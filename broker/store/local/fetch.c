@@ -97,6 +97,18 @@ go_on(struct store *store, const struct fetch *fetch)
     }
 }
 
+// Who asked for a task that cannot be had is told so.
+static void
+answer_no(struct store *store, const struct fetch *fetch)
+{
+    const struct store_callbacks *callbacks = &store->options.callbacks;
+    if (fetch->why == FETCH_RESUME) {
+        callbacks->on_resumed(callbacks->arg, fetch->request, NULL, false);
+    } else if (fetch->why == FETCH_RETRY) {
+        callbacks->on_retried(callbacks->arg, fetch->request, NULL);
+    }
+}
+
 // What a damaged record referred to is let go as far as its header tells.
 static void
 let_go(struct store *store, const struct fetch *fetch, const struct completion *completion)
@@ -122,10 +134,7 @@ damaged(struct store *store, const struct fetch *fetch, const struct completion 
         const char *reason)
 {
     struct entry *entry = entry_at(store, fetch->entry);
-    if (fetch->why == FETCH_RESUME) {
-        store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
-                                            false);
-    }
+    answer_no(store, fetch);
     if (entry->place == ENTRY_CHILD) {
         entry->flags |=
             ENTRY_IS_DAMAGED; // ended by the next turn; its parent's list has its objects
@@ -207,15 +216,6 @@ take_blob(struct store *store, const struct fetch *fetch, const struct completio
     return TAKEN_WHOLE;
 }
 
-static void
-resume_gone(struct store *store, const struct fetch *fetch)
-{
-    if (fetch->why == FETCH_RESUME) {
-        store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
-                                            false);
-    }
-}
-
 void
 fetch_came(struct store *store, const struct completion *completion)
 {
@@ -231,7 +231,7 @@ fetch_came(struct store *store, const struct completion *completion)
     // The entry may have gone meanwhile, and its place in the slab may be another's.
     enum taken taken = TAKEN_NOT;
     if (entry_find(store, fetch->sequence) != fetch->entry) {
-        resume_gone(store, fetch);
+        answer_no(store, fetch);
     } else if (fetch->body_number != 0) {
         taken = take_blob(store, fetch, completion);
     } else {
@@ -259,7 +259,7 @@ fetches_ready(struct store *store)
         } else if (entry_find(store, fetch->sequence) == fetch->entry) {
             go_on(store, fetch);
         } else {
-            resume_gone(store, fetch);
+            answer_no(store, fetch);
         }
         free(fetch->error);
         free(fetch);

@@ -655,7 +655,7 @@ settle_fetched(struct store *store, const struct fetch *fetch)
 // ---- Retry
 
 enum zkt_err
-store_retry(struct store *store, const struct uid *uid, int64_t now_ms, struct uid *retried)
+store_retry(struct store *store, const struct uid *uid, uint64_t request, int64_t now_ms)
 {
     uint64_t sequence;
     uint32_t index = uid_sequence(uid, store->id, &sequence) ? entry_find(store, sequence) : 0;
@@ -667,14 +667,12 @@ store_retry(struct store *store, const struct uid *uid, int64_t now_ms, struct u
     if (entry->place != ENTRY_CRASHED || consumer_entry_of(store, entry->consumer)->is_dropping) {
         return ZKT_IN_USE;
     }
-    // The old entry becomes the new task: a new sequence, its record moved when its body is there
-    // (S12, I4).
-    uint64_t fresh = store->next_sequence++;
-    uid_routed(store->id, fresh, retried);
+    // The new task (S12, I4) is made when the body of the old one is there; until then the analysis
+    // lives.
     crashed_leave(store, index);
     analysis_enter(store, entry->analysis);
     struct fetch fetch = {
-        .why = FETCH_RETRY, .entry = index, .sequence = sequence, .delivery = fresh};
+        .why = FETCH_RETRY, .entry = index, .sequence = sequence, .request = request};
     fetch_entry(store, &fetch);
     return ZKT_OK;
 }
@@ -694,9 +692,8 @@ void
 retry_fetched(struct store *store, const struct fetch *fetch)
 {
     struct entry *old = entry_at(store, fetch->entry);
-    if (old->place != ENTRY_CRASHED || old->body == 0) {
-        return;
-    }
+    zkt_assert(old->place == ENTRY_CRASHED); // crashed_leave gave it to this retry alone
+    zkt_assert(old->body != 0);
     struct uid old_uid;
     uid_routed(store->id, old->sequence, &old_uid);
     const struct body *old_body = body_at(store, old->body);
@@ -704,7 +701,8 @@ retry_fetched(struct store *store, const struct fetch *fetch)
     origin.retry_of = old_uid;
     origin.created_ms = store->now_ms;
     struct analysis *analysis = analysis_at(store, old->analysis);
-    uint32_t index = entry_new(store, fetch->delivery, &analysis->root, store->now_ms);
+    uint64_t sequence = store->next_sequence++;
+    uint32_t index = entry_new(store, sequence, &analysis->root, store->now_ms);
     struct entry *entry = entry_at(store, index);
     old = entry_at(store, fetch->entry);
     entry->consumer = old->consumer;
@@ -730,4 +728,7 @@ retry_fetched(struct store *store, const struct fetch *fetch)
     analysis_forget_crashed(store, entry->analysis);
     end_entry(store, fetch->entry, false);
     queue_append(store, index);
+    struct uid retried;
+    uid_routed(store->id, sequence, &retried);
+    store->options.callbacks.on_retried(store->options.callbacks.arg, fetch->request, &retried);
 }
