@@ -328,6 +328,7 @@ struct store_stats {
     uint64_t damaged_count; // records moved to Q
     uint64_t body_cache_bytes;
     uint64_t suspects_count;
+    uint64_t fetches_count; // records asked for and not yet here
 };
 void
 store_stats(const struct store *store, struct store_stats *out);

@@ -264,7 +264,9 @@ bench_run(struct bench *bench)
     int idle_count = bench->kind == BENCH_LMDB ? 8 : 30;
     for (int idle = 0; idle < idle_count && bench->failed.len == 0; idle++) {
         bool has_more = store_turn(bench->store, bench->now_ms);
-        bool is_busy = has_more || store_is_committing(bench->store);
+        struct store_stats stats;
+        store_stats(bench->store, &stats);
+        bool is_busy = has_more || stats.fetches_count > 0 || store_is_committing(bench->store);
         if (!store_is_committing(bench->store) && !store_batch_is_empty(bench->store)) {
             store_commit(bench->store, bench->now_ms);
             is_busy = true;

@@ -468,7 +468,8 @@ store_stats(const struct store *store, struct store_stats *out)
                                 .commit_ns_max = store->commit_ns_max,
                                 .damaged_count = store->damaged_count,
                                 .body_cache_bytes = store->body_bytes,
-                                .suspects_count = store->suspects_count};
+                                .suspects_count = store->suspects_count,
+                                .fetches_count = map_len(store->fetches)};
     memcpy(out->state_counts, store->state_counts, sizeof out->state_counts);
     store->records->ops->space(store->records, &out->used_bytes, &free_bytes, &is_full);
 }
