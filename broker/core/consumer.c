@@ -16,7 +16,7 @@
 struct consumer *
 consumer_of(const struct engine *engine, uint32_t number)
 {
-    return table_get(&engine->consumers, number);
+    return number_map_get(&engine->consumers, number);
 }
 
 struct consumer *
@@ -43,7 +43,7 @@ consumer_new(struct engine *engine, uint32_t number, struct span identity)
     list_init(&consumer->sessions);
     list_init(&consumer->ready);
     list_append(&engine->consumers_list, &consumer->in_engine);
-    table_put(&engine->consumers, number, consumer);
+    number_map_put(&engine->consumers, number, consumer);
     return consumer;
 }
 
@@ -204,7 +204,7 @@ consumer_gone(struct engine *engine, uint32_t number)
     zkt_assert(consumer->is_dropping);
     zkt_assert(consumer->sessions_count == 0);
     event_consumer(engine, consumer, "gone");
-    (void)table_remove(&engine->consumers, number);
+    (void)number_map_remove(&engine->consumers, number);
     list_remove(&consumer->in_engine);
     list_remove(&consumer->dirty);
     list_remove(&consumer->limited);

@@ -68,7 +68,7 @@ handle_retried(struct engine *engine, uint64_t number, const struct uid *retried
 {
     struct request_open request;
     struct session *session = request_open_take(engine, number, &request)
-                                  ? table_get(&engine->sessions, request.session)
+                                  ? number_map_get(&engine->sessions, request.session)
                                   : NULL;
     if (session == NULL) {
         return;

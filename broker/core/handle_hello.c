@@ -277,7 +277,7 @@ handle_resumed(struct engine *engine, uint64_t number, struct hold *hold)
     if (consumer != NULL) {
         consumer->resuming_count--;
     }
-    struct session *session = table_get(&engine->sessions, request.session);
+    struct session *session = number_map_get(&engine->sessions, request.session);
     if (session == NULL) {
         if (hold != NULL) {
             store_return(engine->store, hold, false, 0, engine->wall_ms);

@@ -284,7 +284,7 @@ handle_result(struct engine *engine, uint64_t number, enum zkt_err code, const s
     if (!request_open_take(engine, number, &request)) {
         return;
     }
-    struct session *session = table_get(&engine->sessions, request.session);
+    struct session *session = number_map_get(&engine->sessions, request.session);
     if (session == NULL) {
         return;
     }

@@ -44,7 +44,7 @@ lease_new(struct engine *engine, struct session *session, struct hold *hold, boo
         }
     }
     session->leases_count++;
-    table_put(&engine->leases, hold->delivery, lease);
+    number_map_put(&engine->leases, hold->delivery, lease);
     session_refresh_free(engine, session);
     return lease;
 }
@@ -57,7 +57,7 @@ lease_end(struct engine *engine, struct lease **lease_p)
     struct session *session = lease->session;
     *lease_p = NULL;
     zkt_assert(hold->user == lease);
-    (void)table_remove(&engine->leases, hold->delivery);
+    (void)number_map_remove(&engine->leases, hold->delivery);
     list_remove(&lease->in_session);
     list_remove(&lease->outgoing);
     zkt_assert(session->leases_count > 0);
@@ -75,7 +75,7 @@ lease_end(struct engine *engine, struct lease **lease_p)
 struct lease *
 lease_of(const struct engine *engine, uint64_t delivery)
 {
-    return table_get(&engine->leases, delivery);
+    return number_map_get(&engine->leases, delivery);
 }
 
 struct lease *

@@ -117,7 +117,7 @@ release_batch_durable(struct engine *engine)
             engine->options.effects.publish(engine->options.effects.arg, entry->topic,
                                             &entry->body);
         } else {
-            struct session *session = table_get(&engine->sessions, entry->session);
+            struct session *session = number_map_get(&engine->sessions, entry->session);
             if (session != NULL) {
                 answer_now(engine, session, &entry->command);
             }

@@ -52,7 +52,7 @@ session_new(struct engine *engine, const struct uid *instance)
     list_init(&session->leases);
     list_init(&session->outgoing);
     list_init(&session->waits);
-    table_put(&engine->sessions, session->number, session);
+    number_map_put(&engine->sessions, session->number, session);
     (void)map_put(engine->sessions_by_instance, instance->bytes, sizeof instance->bytes, session);
     list_append(&engine->sessions_list, &session->in_engine);
     return session;
@@ -62,9 +62,9 @@ void
 session_renew(struct engine *engine, struct session *session)
 {
     wait_drop_all(engine, session);
-    (void)table_remove(&engine->sessions, session->number);
+    (void)number_map_remove(&engine->sessions, session->number);
     session->number = ++engine->next_session;
-    table_put(&engine->sessions, session->number, session);
+    number_map_put(&engine->sessions, session->number, session);
     session->submits_open = 0;
     session->requests_count = 0;
     session->resuming_count = 0;
@@ -289,7 +289,7 @@ session_end(struct engine *engine, struct session **session_p, enum session_end 
     }
     session_leave(engine, session);
     heap_remove(&engine->expiries, &session->expiry);
-    (void)table_remove(&engine->sessions, session->number);
+    (void)number_map_remove(&engine->sessions, session->number);
     (void)map_remove(engine->sessions_by_instance, session->instance.bytes,
                      sizeof session->instance.bytes);
     list_remove(&session->in_engine);

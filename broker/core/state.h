@@ -13,8 +13,8 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/number_map.h"
 #include "core/engine.h"
-#include "core/table.h"
 #include "model/filter.h"
 
 enum {
@@ -141,13 +141,13 @@ struct engine {
     struct store *store;
     struct map *sessions_by_peer;
     struct map *sessions_by_instance;
-    struct table sessions; // by number
+    struct number_map sessions; // by number
     struct list sessions_list;
     uint64_t next_session;
     struct heap expiries; // session.expiry
     struct heap beats;    // session.beat
 
-    struct table consumers; // by number, dropped ones until they are gone
+    struct number_map consumers; // by number, dropped ones until they are gone
     struct map *consumers_by_identity;
     struct list consumers_list;
     struct list dirty;
@@ -158,12 +158,12 @@ struct engine {
     uint32_t *matches; // of route_match
     size_t matches_capacity;
 
-    struct table leases; // by delivery
+    struct number_map leases; // by delivery
     struct list leases_free;
     struct lease_chunk *lease_chunks;
     struct list flush; // sessions with outgoing leases
 
-    struct table requests; // answers of the store that somebody waits for
+    struct number_map requests; // answers of the store that somebody waits for
     uint64_t next_request;
     struct map *waits_by_root;
 

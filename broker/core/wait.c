@@ -104,14 +104,14 @@ request_open_new(struct engine *engine, const struct request_open *request)
     struct request_open *copy = xmalloc(sizeof *copy);
     *copy = *request;
     uint64_t number = ++engine->next_request;
-    table_put(&engine->requests, number, copy);
+    number_map_put(&engine->requests, number, copy);
     return number;
 }
 
 bool
 request_open_take(struct engine *engine, uint64_t number, struct request_open *out)
 {
-    struct request_open *request = table_remove(&engine->requests, number);
+    struct request_open *request = number_map_remove(&engine->requests, number);
     if (request == NULL) {
         return false;
     }

@@ -27,7 +27,7 @@ check_session(struct world *world, const struct engine *engine, const struct ses
         const struct lease *lease = container_of(link, struct lease, in_session);
         count++;
         if (lease->session != session || lease->hold == NULL || lease->hold->user != lease ||
-            table_get(&engine->leases, lease->hold->delivery) != lease) {
+            number_map_get(&engine->leases, lease->hold->delivery) != lease) {
             world_violated(world, 14, "a lease of %.*s is not what its hold says",
                            (int)session->identity.len, (const char *)session->identity.data);
             return;

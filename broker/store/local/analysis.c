@@ -59,16 +59,48 @@ analysis_enter(struct store *store, uint32_t index)
     store->live_analyses_count += analysis_at(store, index)->live_count++ == 0;
 }
 
+static uint64_t
+hash_done(const void *item)
+{
+    return uid_hash(&((const struct done_analysis *)item)->root);
+}
+
+static struct index_hash_items
+done_items(const struct store *store)
+{
+    return (struct index_hash_items){.slab = &store->done,
+                                     .link_offset = offsetof(struct done_analysis, hash_next),
+                                     .hash = hash_done};
+}
+
+// The last completion of an analysis; NULL: not known any more. The newest is first in its chain.
+static const struct done_analysis *
+find_done(const struct store *store, const struct uid *root)
+{
+    uint32_t index = index_hash_first(&store->done_hash, uid_hash(root));
+    while (index != 0) {
+        const struct done_analysis *done = slab_at(&store->done, index);
+        if (uid_equal(&done->root, root)) {
+            return done;
+        }
+        index = done->hash_next;
+    }
+    return NULL;
+}
+
 static void
 remember_done(struct store *store, const struct done_analysis *done)
 {
-    struct done_analysis *slot = &store->done_ring[store->done_next];
-    if (!uid_is_none(&slot->root) && map_get(store->done, &slot->root, sizeof slot->root) == slot) {
-        map_remove(store->done, &slot->root, sizeof slot->root);
+    struct index_hash_items items = done_items(store);
+    uint32_t index = store->done_next;
+    if (store->done.used_count < LIMIT_FINISHED_RING) {
+        index = slab_take(&store->done);
+    } else {
+        index_hash_remove(&store->done_hash, &items, index);
     }
-    *slot = *done;
-    map_put(store->done, &slot->root, sizeof slot->root, slot);
-    store->done_next = (store->done_next + 1) % LIMIT_FINISHED_RING;
+    *(struct done_analysis *)slab_at(&store->done, index) = *done;
+    index_hash_put(&store->done_hash, &items, index);
+    store->done_next = index % LIMIT_FINISHED_RING + 1; // the oldest, when all are taken
 }
 
 void
@@ -125,7 +157,7 @@ store_analysis_is_live(const struct store *store, const struct uid *root)
 bool
 store_analysis_done(const struct store *store, const struct uid *root, struct analysis_counts *out)
 {
-    const struct done_analysis *done = map_get(store->done, root, sizeof *root);
+    const struct done_analysis *done = find_done(store, root);
     uint32_t index = analysis_find(store, root);
     if (index != 0 && analysis_at(store, index)->live_count > 0) {
         return false; // live again, after a retry

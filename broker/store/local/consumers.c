@@ -12,7 +12,7 @@ enum { INSTANCE_TTL_MS = 24 * 3600 * 1000, ERROR_BYTES = 16 };
 struct consumer_entry *
 consumer_entry_of(const struct store *store, uint32_t number)
 {
-    return map_get(store->consumers, &number, sizeof number);
+    return number_map_get(&store->consumers, number);
 }
 
 struct consumer_entry *
@@ -21,7 +21,8 @@ consumer_make(struct store *store, uint32_t number)
     struct consumer_entry *consumer = xcalloc(1, sizeof *consumer);
     consumer->number = number;
     arena_init(&consumer->arena);
-    map_put(store->consumers, &number, sizeof number, consumer);
+    list_init(&consumer->holds);
+    number_map_put(&store->consumers, number, consumer);
     if (store->numbers_len == store->numbers_capacity) {
         store->numbers_capacity = store->numbers_capacity * 2 + 16;
         store->numbers = xrealloc(store->numbers, store->numbers_capacity * sizeof *store->numbers);
@@ -174,12 +175,9 @@ store_drop_consumer(struct store *store, uint32_t number, int64_t now_ms)
 static void
 drop_holds(struct store *store, struct consumer_entry *consumer)
 {
-    struct map_cursor cursor = {0};
-    while (map_next(store->holds, &cursor)) {
-        struct held *held = cursor.value;
-        if (held->hold.consumer != consumer->number) {
-            continue;
-        }
+    struct list_link *link;
+    while ((link = list_first(&consumer->holds)) != NULL) {
+        struct held *held = container_of(link, struct held, link);
         store->options.callbacks.on_hold_dropped(store->options.callbacks.arg, &held->hold);
         store_return(store, &held->hold, false, 0, store->now_ms); // goes straight on to be dropped
     }
@@ -236,7 +234,7 @@ forget_consumer(struct store *store, struct consumer_entry *consumer)
     list_remove(&consumer->dropping_link);
     list_remove(&consumer->marked_link);
     heap_remove(&store->crashing, &consumer->crashing);
-    map_remove(store->consumers, &number, sizeof number);
+    (void)number_map_remove(&store->consumers, number);
     store->intents_count--;
     store->options.callbacks.on_consumer_gone(store->options.callbacks.arg, number);
     arena_fini(&consumer->arena);

@@ -9,18 +9,54 @@
 #include "base/memory.h"
 #include "store/local/state.h"
 
-void
-held_fill(const struct store *store, struct held *held)
+static struct held *
+take_free(struct store *store)
 {
-    const struct entry *entry = entry_at(store, held->entry);
-    struct hold *hold = &held->hold;
-    uid_routed(store->id, entry->sequence, &hold->uid);
-    hold->root = analysis_at(store, entry->analysis)->root;
-    hold->consumer = entry->consumer;
-    hold->priority = (enum priority)entry->priority;
-    hold->attempt = entry->attempt;
-    hold->bind_generation = entry->generation;
-    hold->changed_ms = (int64_t)entry->changed_s * 1000;
+    struct list_link *link = list_first(&store->holds_free);
+    if (link == NULL) {
+        return xmalloc(sizeof(struct held));
+    }
+    list_remove(link);
+    return container_of(link, struct held, link);
+}
+
+struct held *
+held_new(struct store *store, uint32_t index, uint64_t delivery)
+{
+    struct entry *entry = entry_at(store, index);
+    const struct body *body = body_at(store, entry->body);
+    struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
+    struct held *held = take_free(store);
+    *held = (struct held){.entry = index,
+                          .body = entry->body,
+                          .hold = {.delivery = delivery,
+                                   .root = analysis_at(store, entry->analysis)->root,
+                                   .parent = body->origin.parent,
+                                   .orig = body->origin.orig,
+                                   .retry_of = body->origin.retry_of,
+                                   .consumer = entry->consumer,
+                                   .priority = (enum priority)entry->priority,
+                                   .attempt = entry->attempt,
+                                   .bind_generation = entry->generation,
+                                   .changed_ms = (int64_t)entry->changed_s * 1000,
+                                   .body = span_of(body->data, body->len)}};
+    uid_routed(store->id, entry->sequence, &held->hold.uid);
+    body_ref(store, held->body);
+    entry->place = ENTRY_HELD;
+    consumer->held_count++;
+    list_append(&consumer->holds, &held->link);
+    number_map_put(&store->holds, delivery, held);
+    return held;
+}
+
+void
+held_free(struct store *store, struct held *held)
+{
+    (void)number_map_remove(&store->holds, held->hold.delivery);
+    consumer_entry_of(store, held->hold.consumer)->held_count--;
+    body_unref(store, held->body);
+    list_remove(&held->link);
+    list_prepend(&store->holds_free, &held->link);
 }
 
 static void

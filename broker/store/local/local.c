@@ -43,24 +43,27 @@ make_tables(struct store *store)
     slab_init(&store->bodies, sizeof(struct body));
     index_hash_init(&store->entry_hash);
     index_hash_init(&store->analysis_hash);
-    struct map **maps[] = {&store->blob_refs, &store->consumers, &store->identities,
-                           &store->instances, &store->objects,   &store->holds,
-                           &store->children,  &store->orphans,   &store->fetches,
-                           &store->finished,  &store->done};
+    slab_init(&store->done, sizeof(struct done_analysis));
+    index_hash_init(&store->done_hash);
+    number_map_init(&store->consumers);
+    number_map_init(&store->holds);
+    struct map **maps[] = {&store->blob_refs, &store->identities, &store->instances,
+                           &store->objects,   &store->children,   &store->orphans,
+                           &store->fetches,   &store->finished};
     for (size_t map_index = 0; map_index < sizeof maps / sizeof *maps; map_index++) {
         *maps[map_index] = map_new();
     }
     struct list *lists[] = {&store->dirty_consumers, &store->wanting,         &store->dropping,
                             &store->marked,          &store->dirty_instances, &store->uploads,
                             &store->releases,        &store->resumed,         &store->ready_fetches,
-                            &store->done_waiting,    &store->objects_waiting, &store->pages};
+                            &store->done_waiting,    &store->objects_waiting, &store->pages,
+                            &store->holds_free};
     for (size_t list_index = 0; list_index < sizeof lists / sizeof *lists; list_index++) {
         list_init(lists[list_index]);
     }
     heap_init(&store->delayed);
     heap_init(&store->crashing);
     arena_init(&store->arena);
-    store->done_ring = xcalloc(LIMIT_FINISHED_RING, sizeof *store->done_ring);
 }
 
 enum zkt_err
@@ -121,21 +124,33 @@ free_values(struct map *map, void (*fini)(void *value))
 }
 
 static void
-fini_consumer(void *value)
+free_holds(struct list *holds)
 {
-    arena_fini(&((struct consumer_entry *)value)->arena);
+    struct list_link *link;
+    while ((link = list_first(holds)) != NULL) {
+        struct held *held = container_of(link, struct held, link);
+        list_remove(link);
+        free_children(held->child_first);
+        free(held);
+    }
+}
+
+static void
+free_consumers(struct store *store)
+{
+    for (size_t index = 0; index < store->numbers_len; index++) {
+        struct consumer_entry *consumer = consumer_entry_of(store, store->numbers[index]);
+        free_holds(&consumer->holds);
+        arena_fini(&consumer->arena);
+        free(consumer);
+    }
+    free_holds(&store->holds_free);
 }
 
 static void
 fini_instance(void *value)
 {
     bytes_fini(&((struct instance_entry *)value)->errors);
-}
-
-static void
-fini_held(void *value)
-{
-    free_children(((struct held *)value)->child_first);
 }
 
 static void
@@ -218,18 +233,16 @@ store_close(struct store **store_p)
     free_lists(store);
     pages_free(store);
     free_bodies(store);
-    free_values(store->consumers, fini_consumer);
+    free_consumers(store);
     free_values(store->instances, fini_instance);
     free_values(store->objects, NULL);
-    free_values(store->holds, fini_held);
     free_values(store->orphans, fini_release);
     free_values(store->finished, fini_finished);
     free_values(store->fetches, fini_fetch);
     free_values(store->blob_refs, NULL);
-    struct map **maps[] = {&store->blob_refs, &store->consumers, &store->identities,
-                           &store->instances, &store->objects,   &store->holds,
-                           &store->children,  &store->orphans,   &store->fetches,
-                           &store->finished,  &store->done};
+    struct map **maps[] = {&store->blob_refs, &store->identities, &store->instances,
+                           &store->objects,   &store->children,   &store->orphans,
+                           &store->fetches,   &store->finished};
     for (size_t map_index = 0; map_index < sizeof maps / sizeof *maps; map_index++) {
         map_destroy(maps[map_index]);
     }
@@ -238,6 +251,10 @@ store_close(struct store **store_p)
     slab_fini(&store->bodies);
     index_hash_fini(&store->entry_hash);
     index_hash_fini(&store->analysis_hash);
+    slab_fini(&store->done);
+    index_hash_fini(&store->done_hash);
+    number_map_fini(&store->consumers);
+    number_map_fini(&store->holds);
     bytes_fini(&store->open.ops);
     bytes_fini(&store->committing.ops);
     bytes_fini(&store->scratch);
@@ -247,7 +264,6 @@ store_close(struct store **store_p)
     free(store->suspects);
     free(store->suspect_sequences);
     free(store->finished_ring);
-    free(store->done_ring);
     free(store);
     *store_p = NULL;
 }

@@ -257,21 +257,8 @@ offer_now(struct store *store, uint32_t index)
 {
     struct entry *entry = entry_at(store, index);
     struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);
-    struct held *held = xcalloc(1, sizeof *held);
-    const struct body *body = body_at(store, entry->body);
-    held->entry = index;
-    held->body = entry->body;
-    body_ref(store, held->body);
-    held_fill(store, held);
-    held->hold.delivery = store->next_delivery++;
-    held->hold.parent = body->origin.parent;
-    held->hold.orig = body->origin.orig;
-    held->hold.retry_of = body->origin.retry_of;
-    held->hold.body = span_of(body->data, body->len);
-    entry->place = ENTRY_HELD;
-    consumer->held_count++;
+    struct held *held = held_new(store, index, store->next_delivery++);
     consumer->want -= consumer->want > 0;
-    map_put(store->holds, &held->hold.delivery, sizeof held->hold.delivery, held);
     store->options.callbacks.on_offer(store->options.callbacks.arg, &held->hold);
 }
 

@@ -273,15 +273,6 @@ crash_entry(struct store *store, uint32_t index, struct span error)
     analysis_leave(store, entry->analysis, false, true);
 }
 
-static void
-free_hold(struct store *store, struct held *held)
-{
-    map_remove(store->holds, &held->hold.delivery, sizeof held->hold.delivery);
-    consumer_entry_of(store, held->hold.consumer)->held_count--;
-    body_unref(store, held->body);
-    free(held);
-}
-
 void
 store_settle(struct store *store, struct hold *hold, enum outcome outcome, struct span error,
              int64_t now_ms)
@@ -293,11 +284,11 @@ store_settle(struct store *store, struct hold *hold, enum outcome outcome, struc
     if (outcome == OUTCOME_FINISHED) {
         held_release_children(store, held);
         write_skeleton(store, entry_at(store, index), started_ms);
-        free_hold(store, held);
+        held_free(store, held);
         end_entry(store, index, true);
     } else {
         held_drop_children(store, held);
-        free_hold(store, held);
+        held_free(store, held);
         crash_entry(store, index, error);
     }
 }
@@ -338,7 +329,7 @@ store_return(struct store *store, struct hold *hold, bool count_attempt, int64_t
         entry->attempt = (uint16_t)(entry->attempt < UINT16_MAX ? entry->attempt + 1 : UINT16_MAX);
         write_entry(store, entry, (struct span){0});
     }
-    free_hold(store, held);
+    held_free(store, held);
     if (not_before_ms > now_ms) {
         struct delayed *delayed = xcalloc(1, sizeof *delayed);
         delayed->entry = index;
@@ -527,21 +518,8 @@ hold_resumed(struct store *store, const struct fetch *fetch)
 {
     uint32_t index = fetch->entry;
     struct entry *entry = entry_at(store, index);
-    const struct body *body = body_at(store, entry->body);
-    struct held *held = xcalloc(1, sizeof *held);
-    held->entry = index;
-    held->body = entry->body;
-    body_ref(store, held->body);
-    held_fill(store, held);
-    held->hold.delivery = fetch->delivery;
-    held->hold.parent = body->origin.parent;
-    held->hold.orig = body->origin.orig;
-    held->hold.retry_of = body->origin.retry_of;
-    held->hold.body = span_of(body->data, body->len);
     end_suspect(store, entry);
-    entry->place = ENTRY_HELD;
-    consumer_entry_of(store, entry->consumer)->held_count++;
-    map_put(store->holds, &held->hold.delivery, sizeof held->hold.delivery, held);
+    struct held *held = held_new(store, index, fetch->delivery);
     held_adopt_children(store, held);
     if (fetch->is_started) {
         store_started(store, &held->hold, store->now_ms);
@@ -569,7 +547,7 @@ store_resume(struct store *store, uint32_t number, const struct uid *uid, uint64
     uint64_t sequence;
     uint32_t index = uid_sequence(uid, store->id, &sequence) ? entry_find(store, sequence) : 0;
     store->now_ms = now_ms;
-    bool is_free = index != 0 && map_get(store->holds, &delivery, sizeof delivery) == NULL;
+    bool is_free = index != 0 && number_map_get(&store->holds, delivery) == NULL;
     struct entry *entry = index != 0 ? entry_at(store, index) : NULL;
     if (!is_free || entry->place != ENTRY_SUSPECT || entry->consumer != number ||
         delivery >= store->next_delivery) {

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/number_map.h"
 #include "store/local/format.h"
 #include "store/local/records.h"
 #include "store/local/slab.h"
@@ -98,7 +99,9 @@ struct consumer_entry {
     int64_t last_seen_ms;
     uint32_t want;
     uint32_t fetching_count;
-    uint64_t held_count, crashed_count, suspect_count;
+    uint64_t crashed_count, suspect_count;
+    uint64_t held_count;
+    struct list holds;      // struct held
     uint64_t entries_count; // in any place
     bool holds_are_dropped;
     struct queue queues[PRIORITIES_COUNT];
@@ -128,7 +131,8 @@ struct object_entry {
 
 // A hold and what the store must know of it.
 struct held {
-    struct hold hold; // first
+    struct hold hold;      // first
+    struct list_link link; // in its consumer's holds, or free
     uint32_t entry;
     uint32_t body;
     struct child *child_first, *child_last;
@@ -210,6 +214,7 @@ struct finished_old {
 
 struct done_analysis {
     struct uid root;
+    uint32_t hash_next;
     struct analysis_counts counts;
 };
 struct done_waiting {
@@ -247,9 +252,9 @@ struct store {
     uint64_t body_bytes;
     uint32_t aged_head, aged_tail;
 
-    struct map *consumers;  // number → consumer_entry
-    struct map *identities; // identity → consumer_entry
-    uint32_t *numbers;      // ascending, of all consumers
+    struct number_map consumers; // number → consumer_entry
+    struct map *identities;      // identity → consumer_entry
+    uint32_t *numbers;           // ascending, of all consumers
     size_t numbers_len, numbers_capacity;
     struct list dirty_consumers, wanting, dropping, marked;
     int64_t instances_aged_ms;
@@ -258,7 +263,8 @@ struct store {
     struct list dirty_instances;
     struct map *objects;
     struct list uploads;
-    struct map *holds;    // delivery → held
+    struct number_map holds; // delivery → held
+    struct list holds_free;
     struct map *children; // sequence → child, while only its record has the body
     struct map *orphans; // delivery → struct release: children whose parent nobody has resumed yet
     struct list releases;
@@ -274,9 +280,9 @@ struct store {
     struct map *finished;               // root → finished_root
     struct finished_old *finished_ring; // by age
     size_t finished_first, finished_len, finished_capacity;
-    struct done_analysis *done_ring;
-    size_t done_next;
-    struct map *done; // root → done_analysis
+    struct slab done; // done_analysis: the last LIMIT_FINISHED_RING, a ring
+    struct index_hash done_hash;
+    uint32_t done_next;
     struct list done_waiting, objects_waiting;
 
     uint64_t state_counts[TASK_STATES_COUNT];
@@ -460,9 +466,12 @@ child_adopt(struct store *store, uint64_t delivery, uint32_t index,
             const struct task_record *record);
 void
 release_adopt(struct store *store, uint64_t number, uint64_t delivery);
-// held_fill sets the identity of a hold from its entry.
+// held_new puts the entry, whose body is in memory, into the engine's hands.
+struct held *
+held_new(struct store *store, uint32_t index, uint64_t delivery);
+// held_free ends that; the entry stays.
 void
-held_fill(const struct store *store, struct held *held);
+held_free(struct store *store, struct held *held);
 void
 held_drop_children(struct store *store, struct held *held);
 void

@@ -112,7 +112,7 @@ test_replaced_and_resumed(void **state)
     assert_non_null(error);
     assert_int_equal(error->error.code, ZKT_SESSION_REPLACED);
     assert_int_equal(fixture->engine->leases.len, 1);
-    assert_non_null(table_get(&fixture->engine->leases, kept));
+    assert_non_null(number_map_get(&fixture->engine->leases, kept));
     // What it does not hold is revoked, what it did not name goes on under a new delivery.
     const struct command *revoke = fixture_last(fixture, 2, VERB_REVOKE);
     assert_non_null(revoke);
