@@ -27,6 +27,19 @@ items_of(const struct store *store)
                                      .hash = hash_analysis};
 }
 
+void
+analysis_prefetch(const struct store *store, const struct uid *root)
+{
+    index_hash_prefetch(&store->analysis_hash, uid_hash(root));
+}
+
+void
+analysis_prefetch_item(const struct store *store, const struct uid *root)
+{
+    struct index_hash_items items = items_of(store);
+    index_hash_prefetch_item(&store->analysis_hash, &items, uid_hash(root));
+}
+
 uint32_t
 analysis_find(const struct store *store, const struct uid *root)
 {

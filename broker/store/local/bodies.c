@@ -12,6 +12,14 @@ body_at(const struct store *store, uint32_t index)
     return slab_at(&store->bodies, index);
 }
 
+// What a body takes: its bytes, its place in the slab, and the allocator's own.
+static size_t
+cost_of(size_t len)
+{
+    enum { ALLOCATOR_BYTES = 16 };
+    return sizeof(struct body) + ALLOCATOR_BYTES + len;
+}
+
 uint32_t
 body_new(struct store *store, struct span data, uint64_t number, const struct origin *origin)
 {
@@ -21,7 +29,7 @@ body_new(struct store *store, struct span data, uint64_t number, const struct or
     body->len = (uint32_t)data.len;
     body->number = number;
     body->origin = *origin;
-    store->body_bytes += data.len;
+    store->body_bytes += cost_of(data.len);
     return index;
 }
 
@@ -56,7 +64,7 @@ body_free(struct store *store, uint32_t index)
             blob->body = 0;
         }
     }
-    store->body_bytes -= body->len;
+    store->body_bytes -= cost_of(body->len);
     free(body->data);
     *body = (struct body){0};
     slab_give(&store->bodies, index);

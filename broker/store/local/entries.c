@@ -1,4 +1,4 @@
-// The table of live tasks: 56 bytes each in a slab, found by sequence, for uid → sequence is
+// The table of live tasks: 48 bytes each in a slab, found by sequence, for uid → sequence is
 // arithmetic.
 #include <string.h>
 
@@ -12,16 +12,9 @@ entry_at(const struct store *store, uint32_t index)
 }
 
 static uint64_t
-hash_of_sequence(uint64_t sequence)
-{
-    uint64_t hash = sequence * 0x9e3779b97f4a7c15;
-    return hash ^ hash >> 29;
-}
-
-static uint64_t
 hash_entry(const void *item)
 {
-    return hash_of_sequence(((const struct entry *)item)->sequence);
+    return hash_sequence(entry_sequence(item));
 }
 
 struct index_hash_items
@@ -45,12 +38,20 @@ entry_state(const struct entry *entry)
     }
 }
 
+void
+entry_matched(struct entry *entry, uint64_t generation)
+{
+    entry->generation = generation < GENERATION_MAX ? (uint16_t)generation : GENERATION_MAX;
+}
+
 uint32_t
 entry_new(struct store *store, uint64_t sequence, const struct uid *root, int64_t created_ms)
 {
+    zkt_assert(sequence <= SEQUENCE_MAX);
     uint32_t index = slab_take(&store->entries);
     struct entry *entry = entry_at(store, index);
-    entry->sequence = sequence;
+    entry->sequence_low = (uint32_t)sequence;
+    entry->sequence_high = (uint16_t)(sequence >> 32);
     entry->analysis = analysis_get(store, root, created_ms);
     struct index_hash_items items = entry_items(store);
     index_hash_put(&store->entry_hash, &items, index);
@@ -90,8 +91,8 @@ entry_free(struct store *store, uint32_t index)
 uint32_t
 entry_find(const struct store *store, uint64_t sequence)
 {
-    uint32_t index = index_hash_first(&store->entry_hash, hash_of_sequence(sequence));
-    while (index != 0 && entry_at(store, index)->sequence != sequence) {
+    uint32_t index = index_hash_first(&store->entry_hash, hash_sequence(sequence));
+    while (index != 0 && entry_sequence(entry_at(store, index)) != sequence) {
         index = entry_at(store, index)->hash_next;
     }
     return index;

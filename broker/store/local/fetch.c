@@ -31,7 +31,7 @@ fetch_entry(struct store *store, const struct fetch *from)
     struct key key;
     if (entry->place == ENTRY_CHILD) {
         uint64_t delivery = child_delivery(store, from->entry);
-        key = key_held(delivery, entry->sequence);
+        key = key_held(delivery, entry_sequence(entry));
     } else {
         entry_key(store, entry, &key);
     }
@@ -43,7 +43,7 @@ start_fetch(struct store *store, enum fetch_why why, uint32_t index)
 {
     const struct entry *entry = entry_at(store, index);
     struct fetch fetch = {
-        .why = why, .entry = index, .consumer = entry->consumer, .sequence = entry->sequence};
+        .why = why, .entry = index, .consumer = entry->consumer, .sequence = entry_sequence(entry)};
     fetch_entry(store, &fetch);
 }
 

@@ -14,6 +14,7 @@ enum {
     INSTANCE_FIXED = 2 + 8 + 4 + 8 + 4,
     UPLOAD_FIXED = 2 + 16 + 8 + 8 + 32,
     INTENT_FIXED = 2 + 1 + 4 + 8,
+    SUM_WHOLE_MAX = 1024,
 };
 
 struct span
@@ -121,9 +122,16 @@ key_meta(const char *name)
     return key;
 }
 
+// Short ones are copied together: that is several times faster than feeding XXH3 in pieces.
 static uint64_t
 sum_of(struct span key, const uint8_t *data, size_t len)
 {
+    uint8_t whole[SUM_WHOLE_MAX];
+    if (key.len + len <= sizeof whole) {
+        memcpy(whole, key.data, key.len);
+        memcpy(whole + key.len, data, len);
+        return XXH3_64bits(whole, key.len + len);
+    }
     XXH3_state_t state;
     XXH3_64bits_reset(&state);
     XXH3_64bits_update(&state, key.data, key.len);
@@ -358,6 +366,9 @@ parse_task(struct span key, struct span value, bool is_whole, struct task_record
     *out = (struct task_record){0};
     if (!task_key(key, out)) {
         return refuse(reason, "the key is of another kind");
+    }
+    if (out->sequence > SEQUENCE_MAX) {
+        return refuse(reason, "no such sequence is ever given");
     }
     if (value.len < TASK_FIXED + SUM_BYTES) {
         return refuse(reason, "the value is too short");

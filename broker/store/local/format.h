@@ -9,6 +9,8 @@
 #include "store/local/records.h"
 
 enum { STORE_FORMAT_VERSION = 1 };
+// Sequences are counted, not drawn: so many last for years at any rate.
+#define SEQUENCE_MAX (((uint64_t)1 << 48) - 1)
 
 enum record_kind {
     RECORD_META = 'M',

@@ -40,7 +40,7 @@ held_new(struct store *store, uint32_t index, uint64_t delivery)
                                    .bind_generation = entry->generation,
                                    .changed_ms = (int64_t)entry->changed_s * 1000,
                                    .body = span_of(body->data, body->len)}};
-    uid_routed(store->id, entry->sequence, &held->hold.uid);
+    uid_routed(store->id, entry_sequence(entry), &held->hold.uid);
     body_ref(store, held->body);
     entry->place = ENTRY_HELD;
     consumer->held_count++;
@@ -88,7 +88,7 @@ child_entry(struct store *store, uint64_t sequence, const struct uid *root, enum
     uint32_t index = entry_new(store, sequence, root, store->now_ms);
     struct entry *entry = entry_at(store, index);
     entry->place = ENTRY_CHILD;
-    entry->priority = (uint8_t)priority;
+    entry->priority = priority;
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
     entry->flags = has_objects ? ENTRY_HAS_OBJECTS : 0;
     analysis_enter(store, entry->analysis);
@@ -141,7 +141,7 @@ static void
 end_child(struct store *store, uint64_t delivery, struct child *child)
 {
     struct entry *entry = entry_at(store, child->entry);
-    struct key key = key_held(delivery, entry->sequence);
+    struct key key = key_held(delivery, entry_sequence(entry));
     delete_record(store, &key);
     if (child->objects.len > 0) {
         objects_unref_uids(store, bytes_span(&child->objects));
@@ -150,7 +150,8 @@ end_child(struct store *store, uint64_t delivery, struct child *child)
         objects_unref(store, span_of(body->data, body->len));
     }
     bytes_fini(&child->objects);
-    map_remove(store->children, &entry->sequence, sizeof entry->sequence);
+    uint64_t sequence = entry_sequence(entry);
+    map_remove(store->children, &sequence, sizeof sequence);
     store->state_counts[TASK_DECLARED]--;
     analysis_leave(store, entry->analysis, false, false);
     entry_free(store, child->entry);
@@ -286,8 +287,8 @@ releases_turn(struct store *store, int64_t now_ms)
 uint64_t
 child_delivery(const struct store *store, uint32_t index)
 {
-    const struct child *child =
-        map_get(store->children, &entry_at(store, index)->sequence, sizeof(uint64_t));
+    uint64_t sequence = entry_sequence(entry_at(store, index));
+    const struct child *child = map_get(store->children, &sequence, sizeof sequence);
     return child != NULL ? child->delivery : 0;
 }
 

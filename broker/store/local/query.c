@@ -183,7 +183,7 @@ static struct value
 row_of_entry(struct store *store, struct page_request *page, const struct entry *entry)
 {
     const struct body *body = body_at(store, entry->body);
-    struct row_facts facts = {.sequence = entry->sequence,
+    struct row_facts facts = {.sequence = entry_sequence(entry),
                               .consumer = entry->consumer,
                               .attempt = entry->attempt,
                               .priority = (enum priority)entry->priority,
@@ -201,11 +201,11 @@ add_row(struct store *store, struct page_request *page, uint32_t index)
 {
     const struct entry *entry = entry_at(store, index);
     struct page_row *row = &page->rows[page->rows_len++];
-    *row = (struct page_row){.sequence = entry->sequence, .state = entry_state(entry)};
+    *row = (struct page_row){.sequence = entry_sequence(entry), .state = entry_state(entry)};
     if (entry->body == 0 || entry->place == ENTRY_CRASHED) { // the error is in the record alone
         struct key key;
         if (entry->place == ENTRY_CHILD) {
-            key = key_held(child_delivery(store, index), entry->sequence);
+            key = key_held(child_delivery(store, index), entry_sequence(entry));
         } else {
             entry_key(store, entry, &key);
         }
@@ -310,7 +310,7 @@ walk_tasks(struct store *store, struct page_request *page, const struct store_pa
     for (uint32_t steps = 0; index < end && steps < WALK_MAX && page->rows_len < rows_max;
          steps++, index++) {
         // A free slot is linked through its first bytes and is found under no sequence.
-        if (entry_find(store, entry_at(store, index)->sequence) == index &&
+        if (entry_find(store, entry_sequence(entry_at(store, index))) == index &&
             is_wanted(store, wanted, entry_at(store, index))) {
             add_row(store, page, index);
         }

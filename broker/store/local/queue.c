@@ -49,8 +49,8 @@ queue_append(struct store *store, uint32_t index)
     if (consumer->want > 0) {
         // Somebody waits and will get this one: the mark moves by this task's own commit.
         bool is_next = queue->waiting_count <= (uint64_t)consumer->want * 2;
-        if (is_next && entry->sequence > queue->mark_wanted) {
-            queue->mark_wanted = entry->sequence;
+        if (is_next && entry_sequence(entry) > queue->mark_wanted) {
+            queue->mark_wanted = entry_sequence(entry);
             consumer_dirty(store, consumer);
         }
         consumer_wanting(store, consumer);
@@ -70,7 +70,7 @@ queue_return(struct store *store, uint32_t index)
         body_may_go(store, entry->body, index);
     }
     uint32_t after = queue->returned_tail;
-    while (after != 0 && entry_at(store, after)->sequence > entry->sequence) {
+    while (after != 0 && entry_sequence(entry_at(store, after)) > entry_sequence(entry)) {
         after = entry_at(store, after)->prev;
     }
     entry->prev = after;
@@ -106,7 +106,7 @@ static void
 write_task(struct store *store, const struct entry *entry, const struct task *task,
            struct span objects, struct span body, uint64_t body_number)
 {
-    struct task_record record = {.sequence = entry->sequence,
+    struct task_record record = {.sequence = entry_sequence(entry),
                                  .consumer = entry->consumer,
                                  .priority = (enum priority)entry->priority,
                                  .attempt = entry->attempt,
@@ -122,7 +122,8 @@ write_task(struct store *store, const struct entry *entry, const struct task *ta
     if (body_number == 0) {
         record.body = body;
     }
-    struct key key = key_task(entry->consumer, (enum priority)entry->priority, entry->sequence);
+    struct key key =
+        key_task(entry->consumer, (enum priority)entry->priority, entry_sequence(entry));
     bytes_clear(&store->value);
     format_task(&key, &record, &store->value);
     put_record(store, &key, &store->value);
@@ -151,9 +152,9 @@ fork_one(struct store *store, const struct task *task, uint32_t number, struct s
     uint32_t index = entry_new(store, sequence, &task->root, store->now_ms);
     struct entry *entry = entry_at(store, index);
     entry->consumer = number;
-    entry->generation = (uint32_t)consumer->generation;
+    entry_matched(entry, consumer->generation);
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
-    entry->priority = (uint8_t)task->priority;
+    entry->priority = task->priority;
     entry->flags = objects.len > 0 ? ENTRY_HAS_OBJECTS : 0;
     consumer->entries_count++;
     analysis_enter(store, entry->analysis);
@@ -167,16 +168,18 @@ store_submit(struct store *store, const struct task *task, const uint32_t *consu
              size_t consumers_count, int64_t now_ms)
 {
     store->now_ms = now_ms;
-    // The unrouted task is of the analysis until it is forked, so that one without takers is done
-    // at once (S4).
-    uint32_t analysis = analysis_get(store, &task->root, now_ms);
-    analysis_enter(store, analysis);
+    analysis_prefetch(store, &task->root);
     bytes_clear(&store->scratch);
     store->options.codec->pack(task, &store->scratch);
+    analysis_prefetch_item(store, &task->root);
     struct span body = bytes_span(&store->scratch);
     struct bytes uids = {0};
     struct span objects = objects_of(store, task, &uids);
     bool is_shared = consumers_count > 1 && (consumers_count - 1) * body.len > SHARED_BODY_MIN;
+    // The unrouted task is of the analysis until it is forked, so that one without takers is done
+    // at once (S4).
+    uint32_t analysis = analysis_get(store, &task->root, now_ms);
+    analysis_enter(store, analysis);
     struct task routed = *task;
     routed.orig = task->uid; // S6
     struct origin origin = {.parent = task->parent, .orig = task->uid, .created_ms = now_ms};
@@ -243,7 +246,7 @@ raise_mark(struct store *store, struct consumer_entry *consumer, struct queue *q
     uint32_t index = queue->head;
     uint64_t sequence = 0;
     for (; index != 0 && ahead > 0; ahead--) {
-        sequence = entry_at(store, index)->sequence;
+        sequence = entry_sequence(entry_at(store, index));
         index = entry_at(store, index)->next;
     }
     if (sequence > queue->mark_wanted) {
@@ -292,11 +295,11 @@ offer_one(struct store *store, struct consumer_entry *consumer)
     }
     struct entry *entry = entry_at(store, index);
     struct queue *queue = &consumer->queues[priority];
-    if (entry->sequence > queue->mark_durable) {
+    if (entry_sequence(entry) > queue->mark_durable) {
         raise_mark(store, consumer, queue);
         return false;
     }
-    if (entry->sequence > store->durable_sequence) {
+    if (entry_sequence(entry) > store->durable_sequence) {
         return false;
     }
     if (entry->body == 0) {
@@ -305,7 +308,7 @@ offer_one(struct store *store, struct consumer_entry *consumer)
     }
     queue_remove(store, index);
     offer_now(store, index);
-    if (queue->head != 0 && entry_at(store, queue->head)->sequence > queue->mark_durable) {
+    if (queue->head != 0 && entry_sequence(entry_at(store, queue->head)) > queue->mark_durable) {
         raise_mark(store, consumer, queue);
     }
     return true;

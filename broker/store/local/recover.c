@@ -199,10 +199,10 @@ adopt(struct store *store, const struct task_record *record)
     uint32_t index = entry_new(store, record->sequence, &record->root, record->created_ms);
     struct entry *entry = entry_at(store, index);
     entry->consumer = record->consumer;
-    entry->generation = (uint32_t)record->generation;
+    entry_matched(entry, record->generation);
     entry->changed_s = (uint32_t)(record->changed_ms / 1000);
     entry->attempt = (uint16_t)(record->attempt < UINT16_MAX ? record->attempt : UINT16_MAX);
-    entry->priority = (uint8_t)record->priority;
+    entry->priority = record->priority;
     entry->flags = record->objects.len > 0 ? ENTRY_HAS_OBJECTS : 0;
     ref_objects(store, record->objects);
     ref_blob(store, entry, record->body_number);
@@ -223,7 +223,7 @@ suspect(struct store *store, uint32_t index)
             store->suspect_sequences, store->suspects_capacity * sizeof *store->suspect_sequences);
     }
     store->suspects[store->suspects_len] = index;
-    store->suspect_sequences[store->suspects_len++] = entry_at(store, index)->sequence;
+    store->suspect_sequences[store->suspects_len++] = entry_sequence(entry_at(store, index));
     make_suspect(store, index);
 }
 

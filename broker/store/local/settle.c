@@ -12,8 +12,8 @@ entry_key(const struct store *store, const struct entry *entry, struct key *key)
 {
     (void)store;
     *key = entry->place == ENTRY_CRASHED
-               ? key_crashed(entry->consumer, entry->sequence)
-               : key_task(entry->consumer, (enum priority)entry->priority, entry->sequence);
+               ? key_crashed(entry->consumer, entry_sequence(entry))
+               : key_task(entry->consumer, (enum priority)entry->priority, entry_sequence(entry));
 }
 
 static uint64_t
@@ -48,7 +48,7 @@ write_entry(struct store *store, const struct entry *entry, struct span error)
     if ((entry->flags & ENTRY_HAS_OBJECTS) != 0) {
         store->options.codec->unpack(span_of(body->data, body->len), &arena, &task);
     }
-    struct task_record record = {.sequence = entry->sequence,
+    struct task_record record = {.sequence = entry_sequence(entry),
                                  .consumer = entry->consumer,
                                  .priority = (enum priority)entry->priority,
                                  .attempt = entry->attempt,
@@ -165,8 +165,8 @@ write_skeleton(struct store *store, const struct entry *entry, int64_t started_m
         }
     }
     struct uid root = analysis_at(store, entry->analysis)->root;
-    struct key key = key_finished(&root, entry->sequence);
-    struct task_record record = {.sequence = entry->sequence,
+    struct key key = key_finished(&root, entry_sequence(entry));
+    struct task_record record = {.sequence = entry_sequence(entry),
                                  .consumer = entry->consumer,
                                  .priority = (enum priority)entry->priority,
                                  .attempt = entry->attempt,
@@ -182,7 +182,7 @@ write_skeleton(struct store *store, const struct entry *entry, int64_t started_m
     bytes_clear(&store->value);
     format_task(&key, &record, &store->value);
     put_record(store, &key, &store->value);
-    finished_remember(store, &root, entry->sequence, store->now_ms);
+    finished_remember(store, &root, entry_sequence(entry), store->now_ms);
     bytes_fini(&skeleton);
     arena_fini(&arena);
 }
@@ -388,7 +388,7 @@ store_rematched(struct store *store, struct hold *hold, uint64_t generation)
 {
     struct held *held = container_of(hold, struct held, hold);
     hold->bind_generation = generation;
-    entry_at(store, held->entry)->generation = (uint32_t)generation;
+    entry_matched(entry_at(store, held->entry), generation);
 }
 
 void
@@ -411,7 +411,7 @@ end_damaged(struct store *store, uint32_t index, const char *reason)
 {
     struct entry *entry = entry_at(store, index);
     struct uid uid;
-    uid_routed(store->id, entry->sequence, &uid);
+    uid_routed(store->id, entry_sequence(entry), &uid);
     struct uid root = analysis_at(store, entry->analysis)->root;
     uint32_t consumer = entry->consumer;
     store->damaged_count++;
@@ -532,7 +532,8 @@ void
 resume_fetched(struct store *store, const struct fetch *fetch)
 {
     struct entry *entry = entry_at(store, fetch->entry);
-    if (entry->place == ENTRY_SUSPECT && entry->sequence == fetch->sequence && entry->body != 0) {
+    if (entry->place == ENTRY_SUSPECT && entry_sequence(entry) == fetch->sequence &&
+        entry->body != 0) {
         hold_resumed(store, fetch);
     } else {
         store->options.callbacks.on_resumed(store->options.callbacks.arg, fetch->request, NULL,
@@ -574,7 +575,7 @@ store_end_grace(struct store *store, uint32_t number, int64_t now_ms)
         uint32_t suspect = store->suspects[index];
         struct entry *entry = suspect != 0 ? entry_at(store, suspect) : NULL;
         bool is_same = entry != NULL && entry->place == ENTRY_SUSPECT &&
-                       entry->sequence == store->suspect_sequences[index];
+                       entry_sequence(entry) == store->suspect_sequences[index];
         if (!is_same || (number != 0 && entry->consumer != number)) {
             continue;
         }
@@ -615,9 +616,10 @@ void
 settle_fetched(struct store *store, const struct fetch *fetch)
 {
     struct entry *entry = entry_at(store, fetch->entry);
-    if (entry->place == ENTRY_SUSPECT && entry->sequence == fetch->sequence && entry->body != 0) {
+    if (entry->place == ENTRY_SUSPECT && entry_sequence(entry) == fetch->sequence &&
+        entry->body != 0) {
         struct uid uid;
-        uid_routed(store->id, entry->sequence, &uid);
+        uid_routed(store->id, entry_sequence(entry), &uid);
         orphans_settle(store, &uid, fetch->outcome);
         end_suspect(store, entry);
         entry->place = ENTRY_HELD;
@@ -673,7 +675,7 @@ retry_fetched(struct store *store, const struct fetch *fetch)
     zkt_assert(old->place == ENTRY_CRASHED); // crashed_leave gave it to this retry alone
     zkt_assert(old->body != 0);
     struct uid old_uid;
-    uid_routed(store->id, old->sequence, &old_uid);
+    uid_routed(store->id, entry_sequence(old), &old_uid);
     const struct body *old_body = body_at(store, old->body);
     struct origin origin = old_body->origin;
     origin.retry_of = old_uid;

@@ -60,7 +60,7 @@ slab_give(struct slab *slab, uint32_t index)
 
 // ---- Hash
 
-enum { SEGMENT_BUCKETS = 4096 };
+enum { SEGMENT_BUCKETS = 4096, SPLIT_AHEAD = 8 };
 
 static uint32_t *
 bucket_at(const struct index_hash *hash, uint32_t bucket_index)
@@ -113,10 +113,62 @@ link_of(const struct index_hash_items *items, uint32_t index)
     return (uint32_t *)(void *)((uint8_t *)slab_at(items->slab, index) + items->link_offset);
 }
 
+void
+index_hash_reserve(struct index_hash *hash, uint64_t items_count)
+{
+    zkt_assert(hash->items_count == 0);
+    if (items_count <= hash->buckets_count) {
+        return;
+    }
+    zkt_assert(items_count < UINT32_MAX / 2);
+    hash->buckets_count = (uint32_t)items_count;
+    while (hash->level_buckets * 2ull <= items_count) {
+        hash->level_buckets *= 2;
+    }
+    cover(hash, hash->buckets_count);
+}
+
+void
+index_hash_prefetch(const struct index_hash *hash, uint64_t key_hash)
+{
+    __builtin_prefetch(bucket_of(hash, key_hash));
+}
+
+void
+index_hash_prefetch_item(const struct index_hash *hash, const struct index_hash_items *items,
+                         uint64_t key_hash)
+{
+    uint32_t index = *bucket_of(hash, key_hash);
+    if (index != 0) {
+        __builtin_prefetch(slab_at(items->slab, index));
+    }
+}
+
+// Which bucket is split when is known long before: its first items are asked for in time.
+static void
+prefetch_splits(const struct index_hash *hash, const struct index_hash_items *items,
+                uint32_t from_index)
+{
+    if (from_index + SPLIT_AHEAD >= hash->level_buckets) {
+        return;
+    }
+    uint32_t far = *bucket_at(hash, from_index + SPLIT_AHEAD);
+    uint32_t near = *bucket_at(hash, from_index + SPLIT_AHEAD / 2);
+    if (far != 0) {
+        __builtin_prefetch(link_of(items, far));
+    }
+    uint32_t second = near != 0 ? *link_of(items, near) : 0;
+    if (second != 0) {
+        __builtin_prefetch(link_of(items, second));
+    }
+}
+
 static void
 split_one(struct index_hash *hash, const struct index_hash_items *items)
 {
-    uint32_t *from = bucket_at(hash, hash->buckets_count - hash->level_buckets);
+    uint32_t from_index = hash->buckets_count - hash->level_buckets;
+    uint32_t *from = bucket_at(hash, from_index);
+    prefetch_splits(hash, items, from_index);
     cover(hash, hash->buckets_count + 1);
     uint32_t *to = bucket_at(hash, hash->buckets_count);
     hash->buckets_count++;
@@ -164,4 +216,17 @@ uint32_t
 index_hash_first(const struct index_hash *hash, uint64_t key_hash)
 {
     return *bucket_of(hash, key_hash);
+}
+
+enum { NEIGHBOURS_BITS = 8, NEIGHBOURS_MASK = (1 << NEIGHBOURS_BITS) - 1 };
+
+// Tasks come and go mostly in order of sequence: neighbours have neighbouring buckets, so that a
+// backlog of millions does not cost a cache miss for each. Blocks of neighbours are spread, and
+// inside a block the order is another in each: what remains of every 64th task is no worse off.
+uint64_t
+hash_sequence(uint64_t sequence)
+{
+    uint64_t hash = (sequence >> NEIGHBOURS_BITS) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
+    return hash << NEIGHBOURS_BITS | ((sequence ^ hash >> 40) & NEIGHBOURS_MASK);
 }

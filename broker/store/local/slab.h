@@ -50,10 +50,23 @@ void
 index_hash_init(struct index_hash *hash);
 void
 index_hash_fini(struct index_hash *hash);
+// index_hash_reserve makes an empty hash ready for so many items at once.
+void
+index_hash_reserve(struct index_hash *hash, uint64_t items_count);
+// index_hash_prefetch asks the processor for the bucket of a hash, index_hash_prefetch_item, some
+// time later, for its first item: a table of millions is in no cache.
+void
+index_hash_prefetch(const struct index_hash *hash, uint64_t key_hash);
+void
+index_hash_prefetch_item(const struct index_hash *hash, const struct index_hash_items *items,
+                         uint64_t key_hash);
 void
 index_hash_put(struct index_hash *hash, const struct index_hash_items *items, uint32_t index);
 void
 index_hash_remove(struct index_hash *hash, const struct index_hash_items *items, uint32_t index);
+// hash_sequence is a hash of numbers that come and go mostly in order.
+uint64_t
+hash_sequence(uint64_t sequence);
 // First index of the bucket of this hash; follow the items' links and compare.
 uint32_t
 index_hash_first(const struct index_hash *hash, uint64_t key_hash);

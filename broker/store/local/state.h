@@ -35,23 +35,33 @@ enum entry_flags {
     ENTRY_IS_DAMAGED = 64,  // a held child whose record does not verify
 };
 
-// One live task. Persistent facts first.
+enum { GENERATION_MAX = UINT16_MAX };
+
+// One live task, in 48 bytes: a backlog is millions of these. Persistent facts first.
 struct entry {
-    uint64_t sequence;
-    uint32_t consumer;
-    uint32_t generation;
-    uint32_t changed_s; // wall, seconds
+    uint32_t sequence_low;
+    uint16_t sequence_high;
     uint16_t attempt;
-    uint8_t priority;
+    uint32_t consumer;
+    uint32_t changed_s;  // wall, seconds
+    uint16_t generation; // see entry_matched
+    uint8_t priority : 4;
     // in memory only
-    uint8_t place;
+    uint8_t place : 4;
+    uint8_t flags;
     uint32_t analysis; // slab index
     uint32_t body;     // slab index of a cached body; 0: only on disk
     uint32_t hash_next;
     uint32_t prev, next; // in the queue, the list of crashed, the parent's children
     uint32_t analysis_prev, analysis_next; // in the analysis
-    uint8_t flags;
 };
+_Static_assert(sizeof(struct entry) == 48, "docs/benchmarks.md counts with this size");
+
+static inline uint64_t
+entry_sequence(const struct entry *entry)
+{
+    return (uint64_t)entry->sequence_high << 32 | entry->sequence_low;
+}
 
 struct analysis {
     struct uid root;
@@ -314,6 +324,10 @@ uint32_t
 entry_new(struct store *store, uint64_t sequence, const struct uid *root, int64_t created_ms);
 enum task_state
 entry_state(const struct entry *entry);
+// entry_matched notes the generation under which the headers matched. After 65,535
+// replacements of one bind the number does not fit: its tasks are matched again at each delivery.
+void
+entry_matched(struct entry *entry, uint64_t generation);
 void
 entry_free(struct store *store, uint32_t index);
 uint32_t
@@ -326,6 +340,12 @@ uint32_t
 analysis_find(const struct store *store, const struct uid *root);
 uint32_t
 analysis_get(struct store *store, const struct uid *root, int64_t created_ms);
+// analysis_prefetch, and some time later analysis_prefetch_item, before analysis_get: among
+// millions it is in no cache.
+void
+analysis_prefetch(const struct store *store, const struct uid *root);
+void
+analysis_prefetch_item(const struct store *store, const struct uid *root);
 struct analysis *
 analysis_at(const struct store *store, uint32_t index);
 // A task of the analysis became live, or stopped being so.
