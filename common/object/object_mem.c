@@ -5,21 +5,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "object/object_mem_internal.h"
 
-struct mem_object {
-    struct object_info info;
-    uint8_t *data; // owned
-};
-
-struct object_mem {
-    struct object_store store;  // first
-    struct mem_object *objects; // sorted by uid; owned
-    size_t objects_count;
-    unsigned failures_left;
-};
-
-static struct object_mem *
-mem_of(struct object_store *store)
+struct object_mem *
+object_mem_of(struct object_store *store)
 {
     return (struct object_mem *)store;
 }
@@ -49,8 +38,8 @@ find(const struct object_mem *mem, const struct uid *uid)
     return is_found ? &mem->objects[at] : NULL;
 }
 
-static enum zkt_err
-maybe_fail(struct object_mem *mem, struct problem *problem)
+enum zkt_err
+object_mem_maybe_fail(struct object_mem *mem, struct problem *problem)
 {
     if (mem->failures_left == 0) {
         return ZKT_OK;
@@ -85,8 +74,8 @@ static enum zkt_err
 mem_head(struct object_store *store, const struct uid *uid, struct object_info *info,
          struct problem *problem)
 {
-    struct object_mem *mem = mem_of(store);
-    enum zkt_err err = maybe_fail(mem, problem);
+    struct object_mem *mem = object_mem_of(store);
+    enum zkt_err err = object_mem_maybe_fail(mem, problem);
     const struct mem_object *object = find(mem, uid);
     if (err == ZKT_OK && object == NULL) {
         char text[UID_TEXT_SIZE];
@@ -102,9 +91,9 @@ static enum zkt_err
 mem_delete(struct object_store *store, const struct uid *uids, size_t uids_count,
            size_t *deleted_count, struct problem *problem)
 {
-    struct object_mem *mem = mem_of(store);
+    struct object_mem *mem = object_mem_of(store);
     for (size_t i = 0; i < uids_count; i++) {
-        enum zkt_err err = maybe_fail(mem, problem);
+        enum zkt_err err = object_mem_maybe_fail(mem, problem);
         if (err != ZKT_OK) {
             return err;
         }
@@ -124,8 +113,8 @@ static enum zkt_err
 mem_list(struct object_store *store, const struct uid *after, struct object_info *infos,
          size_t infos_max, size_t *infos_count, struct problem *problem)
 {
-    struct object_mem *mem = mem_of(store);
-    enum zkt_err err = maybe_fail(mem, problem);
+    struct object_mem *mem = object_mem_of(store);
+    enum zkt_err err = object_mem_maybe_fail(mem, problem);
     size_t at = after != NULL ? lower_bound(mem, after) : 0;
     if (after != NULL && find(mem, after) != NULL) {
         at++;
@@ -139,11 +128,12 @@ mem_list(struct object_store *store, const struct uid *after, struct object_info
 static void
 mem_destroy(struct object_store *store)
 {
-    struct object_mem *mem = mem_of(store);
+    struct object_mem *mem = object_mem_of(store);
     for (size_t i = 0; i < mem->objects_count; i++) {
         free(mem->objects[i].data);
     }
     free(mem->objects);
+    object_mem_parts_fini(mem);
     free(mem);
 }
 
@@ -153,6 +143,11 @@ static const struct object_store_ops mem_ops = {
     .head = mem_head,
     .delete = mem_delete,
     .list = mem_list,
+    .multipart_begin = object_mem_begin,
+    .presign_part = object_mem_presign_part,
+    .multipart_complete = object_mem_complete,
+    .multipart_abort = object_mem_abort,
+    .list_pending = object_mem_pending,
     .destroy = mem_destroy,
 };
 
@@ -168,7 +163,7 @@ void
 object_mem_put(struct object_store *store, const struct uid *uid, const void *data, size_t size,
                int64_t now_ms)
 {
-    struct object_mem *mem = mem_of(store);
+    struct object_mem *mem = object_mem_of(store);
     struct mem_object *object = find(mem, uid);
     if (object == NULL) {
         size_t at = lower_bound(mem, uid);
@@ -188,5 +183,5 @@ object_mem_put(struct object_store *store, const struct uid *uid, const void *da
 void
 object_mem_fail(struct object_store *store, unsigned count)
 {
-    mem_of(store)->failures_left = count;
+    object_mem_of(store)->failures_left = count;
 }

@@ -11,3 +11,7 @@ object_mem_put(struct object_store *store, const struct uid *uid, const void *da
 // object_mem_fail makes the next count calls that can fail answer IO.
 void
 object_mem_fail(struct object_store *store, unsigned count);
+// object_mem_put_part stores a copy of a part; its ETag is appended. NOT_FOUND: no such upload.
+enum zkt_err
+object_mem_put_part(struct object_store *store, const struct uid *uid, struct span upload,
+                    uint32_t part, struct span data, struct bytes *etag);
