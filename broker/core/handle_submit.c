@@ -202,6 +202,8 @@ finalise(struct engine *engine, const struct submission *submission, struct task
 {
     struct arena *arena = &engine->scratch;
     const struct session *session = submission->session;
+    bool is_kept = value_get(&task->headers, "receiver") == NULL &&
+                   value_get(&task->headers, "origin") == NULL;
     task->headers = headers_copy(arena, &task->headers);
     task->orig = (struct uid){0};
     task->retry_of = (struct uid){0};
@@ -216,6 +218,10 @@ finalise(struct engine *engine, const struct submission *submission, struct task
         task->parent = hold->uid;
         task->priority = hold->priority;
         merge_persistent(arena, task, &submission->parent_headers);
+    }
+    if (!is_kept ||
+        (submission->parent != NULL && submission->parent_headers.header_keys.len > 0)) {
+        task->headers_packed = (struct span){0}; // more changes than what is put behind them
     }
     (void)value_remove(&task->headers, "receiver");
     struct value origin = {.type = VALUE_STRING, .len = (uint32_t)session->identity.len};

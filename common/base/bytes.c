@@ -9,12 +9,6 @@
 #include "base/memory.h"
 
 struct span
-span_of(const void *data, size_t len)
-{
-    return (struct span){.data = data, .len = len};
-}
-
-struct span
 span_of_text(const char *text)
 {
     return span_of(text, strlen(text));
@@ -121,48 +115,3 @@ bytes_span(const struct bytes *bytes)
 {
     return span_of(bytes->data, bytes->len);
 }
-
-void
-put_u16(uint8_t *at, uint16_t number)
-{
-    at[0] = (uint8_t)(number >> 8);
-    at[1] = (uint8_t)number;
-}
-
-void
-put_u32(uint8_t *at, uint32_t number)
-{
-    uint32_t swapped = __builtin_bswap32(number);
-    memcpy(at, &swapped, sizeof swapped);
-}
-
-void
-put_u64(uint8_t *at, uint64_t number)
-{
-    uint64_t swapped = __builtin_bswap64(number);
-    memcpy(at, &swapped, sizeof swapped);
-}
-
-uint16_t
-get_u16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-uint32_t
-get_u32(const uint8_t *at)
-{
-    uint32_t swapped;
-    memcpy(&swapped, at, sizeof swapped);
-    return __builtin_bswap32(swapped);
-}
-
-uint64_t
-get_u64(const uint8_t *at)
-{
-    uint64_t swapped;
-    memcpy(&swapped, at, sizeof swapped);
-    return __builtin_bswap64(swapped);
-}
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "put_ and get_ swap");

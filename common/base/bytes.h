@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 // A borrowed run of bytes. Who made it says how long it lives.
 struct span {
@@ -17,8 +18,11 @@ struct bytes {
     size_t capacity;
 };
 
-struct span
-span_of(const void *data, size_t len);
+static inline struct span
+span_of(const void *data, size_t len)
+{
+    return (struct span){.data = data, .len = len};
+}
 struct span
 span_of_text(const char *text);
 bool
@@ -52,15 +56,47 @@ struct span
 bytes_span(const struct bytes *bytes);
 
 // Big-endian fixed-width numbers, for keys and records.
-void
-put_u16(uint8_t *at, uint16_t number);
-void
-put_u32(uint8_t *at, uint32_t number);
-void
-put_u64(uint8_t *at, uint64_t number);
-uint16_t
-get_u16(const uint8_t *at);
-uint32_t
-get_u32(const uint8_t *at);
-uint64_t
-get_u64(const uint8_t *at);
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "put_ and get_ swap");
+
+static inline void
+put_u16(uint8_t *at, uint16_t number)
+{
+    at[0] = (uint8_t)(number >> 8);
+    at[1] = (uint8_t)number;
+}
+
+static inline void
+put_u32(uint8_t *at, uint32_t number)
+{
+    uint32_t swapped = __builtin_bswap32(number);
+    memcpy(at, &swapped, sizeof swapped);
+}
+
+static inline void
+put_u64(uint8_t *at, uint64_t number)
+{
+    uint64_t swapped = __builtin_bswap64(number);
+    memcpy(at, &swapped, sizeof swapped);
+}
+
+static inline uint16_t
+get_u16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static inline uint32_t
+get_u32(const uint8_t *at)
+{
+    uint32_t swapped;
+    memcpy(&swapped, at, sizeof swapped);
+    return __builtin_bswap32(swapped);
+}
+
+static inline uint64_t
+get_u64(const uint8_t *at)
+{
+    uint64_t swapped;
+    memcpy(&swapped, at, sizeof swapped);
+    return __builtin_bswap64(swapped);
+}

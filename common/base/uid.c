@@ -6,19 +6,6 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 
-bool
-uid_is_none(const struct uid *uid)
-{
-    static const struct uid none;
-    return uid_equal(uid, &none);
-}
-
-bool
-uid_equal(const struct uid *a, const struct uid *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
-}
-
 int
 uid_compare(const struct uid *a, const struct uid *b)
 {

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { UID_TEXT_SIZE = 37 };
 
@@ -10,10 +11,19 @@ struct uid {
     uint8_t bytes[16];
 };
 
-bool
-uid_is_none(const struct uid *uid);
-bool
-uid_equal(const struct uid *a, const struct uid *b);
+static inline bool
+uid_equal(const struct uid *a, const struct uid *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+static inline bool
+uid_is_none(const struct uid *uid)
+{
+    static const struct uid none;
+    return uid_equal(uid, &none);
+}
+
 int
 uid_compare(const struct uid *a, const struct uid *b);
 // uid_format writes 36 characters, lower case, and a NUL.

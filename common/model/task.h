@@ -41,7 +41,10 @@ struct task {
     struct uid orig;     // of a routed task: its unrouted one (S6)
     struct uid retry_of; // the crashed task a retry was made from (S12)
     enum priority priority;
-    struct value headers;     // VALUE_MAP, the persistent ones included
+    struct value headers; // VALUE_MAP, the persistent ones included
+    // The map of the first headers as they came, when the rest was only put behind them; else
+    // empty.
+    struct span headers_packed;
     struct value header_keys; // VALUE_LIST of strings: names of the persistent headers ("hp")
     struct span payload;      // msgpack map, opaque
     struct span payload_persistent;

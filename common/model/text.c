@@ -24,6 +24,20 @@ sequence(const uint8_t *data, size_t len, uint32_t *point)
     return bits >= least[need] && bits <= 0x10ffff ? need : 0;
 }
 
+// Fewer than 8 bytes, in two overlapping halves.
+static bool
+is_ascii_tail(const uint8_t *data, size_t len)
+{
+    if (len >= 4) {
+        uint32_t first;
+        uint32_t last;
+        memcpy(&first, data, 4);
+        memcpy(&last, data + len - 4, 4);
+        return ((first | last) & 0x80808080) == 0;
+    }
+    return ((data[0] | data[len / 2] | data[len - 1]) & 0x80) == 0;
+}
+
 static bool
 check(const uint8_t *data, size_t len, bool surrogates_allowed)
 {
@@ -35,6 +49,9 @@ check(const uint8_t *data, size_t len, bool surrogates_allowed)
             len -= 8;
             was_high = false;
             continue;
+        }
+        if (len < 8 && is_ascii_tail(data, len)) {
+            return true;
         }
         uint32_t point = data[0];
         size_t used = data[0] < 0x80 ? 1 : sequence(data, len, &point);

@@ -297,8 +297,8 @@ write_request(msgpack_packer *packer, const struct request *request)
 static void
 write_error(msgpack_packer *packer, const struct shape *shape, const struct error_body *error)
 {
-    msgpack_pack_map(packer, shape_fields_count(shape, error) + 1);
-    shape_write_fields(packer, shape, error);
+    size_t head = map_begin(packer);
+    map_end(packer, head, shape_write_fields(packer, shape, error) + 1);
     pack_string(packer, "retryable", 9);
     if (zkt_err_is_retryable(error->code)) {
         msgpack_pack_true(packer);

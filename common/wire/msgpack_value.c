@@ -68,8 +68,13 @@ pack_string(msgpack_packer *packer, const void *data, size_t len)
 static void
 pack_text(msgpack_packer *packer, const struct value *value)
 {
+    if (text_is_utf8(value->text, value->len)) {
+        msgpack_pack_str(packer, value->len);
+        msgpack_pack_str_body(packer, value->text, value->len);
+        return;
+    }
     if (text_is_wtf8(value->text, value->len)) {
-        pack_string(packer, value->text, value->len);
+        pack_ext(packer, EXT_WTF8, value->text, value->len);
         return;
     }
     msgpack_pack_bin(packer, value->len);

@@ -37,7 +37,7 @@ static const struct field task_fields[] = {
     {NAMED("parent"), .kind = FIELD_UID, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct task, parent), .has_offset = NO_OFFSET},
     {NAMED("orig"), .kind = FIELD_UID, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct task, orig), .has_offset = NO_OFFSET},
     {NAMED("prio"), .kind = FIELD_U32, .max = PRIORITIES_COUNT - 1, .flags = FIELD_REQUIRED, .offset = offsetof(struct task, priority), .has_offset = NO_OFFSET},
-    {NAMED("headers"), .kind = FIELD_VALUE, .value_type = VALUE_MAP, .max = LIMIT_HEADERS_BYTES, .flags = FIELD_REQUIRED, .offset = offsetof(struct task, headers), .has_offset = NO_OFFSET},
+    {NAMED("headers"), .kind = FIELD_VALUE, .value_type = VALUE_MAP, .max = LIMIT_HEADERS_BYTES, .flags = FIELD_REQUIRED | FIELD_KEEP_PACKED, .offset = offsetof(struct task, headers), .has_offset = offsetof(struct task, headers_packed)},
     {NAMED("hp"), .kind = FIELD_VALUE, .value_type = VALUE_LIST, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct task, header_keys), .has_offset = NO_OFFSET},
     {NAMED("payload"), .kind = FIELD_BINARY, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct task, payload), .has_offset = NO_OFFSET},
     {NAMED("pp"), .kind = FIELD_BINARY, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct task, payload_persistent), .has_offset = NO_OFFSET},

@@ -29,9 +29,10 @@ enum field_kind {
 };
 enum field_flags {
     FIELD_REQUIRED = 1,
-    FIELD_OMIT_ZERO = 2, // not written when zero, none, empty or false
-    FIELD_BYTES = 8,     // a value that may hold bytes
-    FIELD_SUBMIT = 4,    // a list whose frame is bounded as SUBMIT is
+    FIELD_OMIT_ZERO = 2,    // not written when zero, none, empty or false
+    FIELD_BYTES = 8,        // a value that may hold bytes
+    FIELD_SUBMIT = 4,       // a list whose frame is bounded as SUBMIT is
+    FIELD_KEEP_PACKED = 16, // a value whose packed form is wanted too, as a span at has_offset
 };
 enum { NO_OFFSET = 0xffff, NAME_LEN_MAX = 31 };
 // The name of a field and its length, in the table.
@@ -73,11 +74,15 @@ shape_read(struct decoder *decoder, const struct shape *shape, void *out);
 ZKT_MUST enum zkt_err
 shape_read_fields(struct decoder *decoder, const struct shape *shape, uint32_t pairs_count,
                   void *out);
+// A map whose pairs are counted while they are written: map_begin leaves room for the head, map_end
+// fills it in. At most MAP_PAIRS_MAX pairs; no shape has more fields.
+enum { MAP_PAIRS_MAX = 15 };
+size_t
+map_begin(msgpack_packer *packer);
+void
+map_end(msgpack_packer *packer, size_t head, uint32_t pairs_count);
 void
 shape_write(msgpack_packer *packer, const struct shape *shape, const void *from);
-// shape_fields_count is how many fields shape_write would write; shape_write_fields writes them
-// without the map's head.
+// shape_write_fields writes the fields without the map's head, and returns how many they are.
 uint32_t
-shape_fields_count(const struct shape *shape, const void *from);
-void
 shape_write_fields(msgpack_packer *packer, const struct shape *shape, const void *from);

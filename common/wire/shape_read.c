@@ -204,6 +204,10 @@ read_value(struct decoder *decoder, const struct field *field, struct value *out
         return wrong_type(decoder, field->value_type == VALUE_MAP ? "a map" : "a list");
     }
     size_t len = (size_t)(decoder->reader.at - start);
+    if ((field->flags & FIELD_KEEP_PACKED) != 0) {
+        *(struct span *)(void *)((char *)out - field->offset + field->has_offset) =
+            span_of(start, len);
+    }
     bool is_too_large = field->max != 0 && len > field->max && !decoder->is_delivery;
     return is_too_large ? too_large(decoder, "bytes", len, field->max) : ZKT_OK;
 }
@@ -275,7 +279,8 @@ read_field(struct decoder *decoder, const struct field *field, char *out)
         err = read_scalar(decoder, field, &token, out + field->offset);
         break;
     }
-    if (err == ZKT_OK && field->has_offset != NO_OFFSET) {
+    if (err == ZKT_OK && field->has_offset != NO_OFFSET &&
+        (field->flags & FIELD_KEEP_PACKED) == 0) {
         *(bool *)(out + field->has_offset) = true;
     }
     return err;

@@ -2,7 +2,10 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/uid.h"
+
+enum { BIN8_MAX = 255 };
 
 static bool
 is_zero(const struct field *field, const char *from)
@@ -49,6 +52,15 @@ is_written(const struct field *field, const char *from)
 static void
 write_bytes(msgpack_packer *packer, const void *data, size_t len)
 {
+    if (len <= BIN8_MAX) { // most are uids: in one piece
+        struct bytes *out = packer->data;
+        uint8_t *at = bytes_reserve(out, len + 2);
+        at[0] = 0xc4;
+        at[1] = (uint8_t)len;
+        memcpy(at + 2, data, len);
+        out->len += len + 2;
+        return;
+    }
     msgpack_pack_bin(packer, len);
     msgpack_pack_bin_body(packer, data, len);
 }
@@ -132,30 +144,40 @@ write_name(msgpack_packer *packer, const struct field *field)
 }
 
 uint32_t
-shape_fields_count(const struct shape *shape, const void *from)
-{
-    uint32_t fields_count = 0;
-    for (size_t field_index = 0; field_index < shape->fields_count; field_index++) {
-        fields_count += is_written(&shape->fields[field_index], from);
-    }
-    return fields_count;
-}
-
-void
 shape_write_fields(msgpack_packer *packer, const struct shape *shape, const void *from)
 {
+    uint32_t written_count = 0;
     for (size_t field_index = 0; field_index < shape->fields_count; field_index++) {
         const struct field *field = &shape->fields[field_index];
         if (is_written(field, from)) {
             write_name(packer, field);
             write_field(packer, field, from);
+            written_count++;
         }
     }
+    return written_count;
+}
+
+size_t
+map_begin(msgpack_packer *packer)
+{
+    struct bytes *out = packer->data;
+    size_t head = out->len;
+    bytes_append_byte(out, 0);
+    return head;
+}
+
+void
+map_end(msgpack_packer *packer, size_t head, uint32_t pairs_count)
+{
+    struct bytes *out = packer->data;
+    zkt_assert(pairs_count <= MAP_PAIRS_MAX);
+    out->data[head] = (uint8_t)(0x80 | pairs_count);
 }
 
 void
 shape_write(msgpack_packer *packer, const struct shape *shape, const void *from)
 {
-    msgpack_pack_map(packer, shape_fields_count(shape, from));
-    shape_write_fields(packer, shape, from);
+    size_t head = map_begin(packer);
+    map_end(packer, head, shape_write_fields(packer, shape, from));
 }

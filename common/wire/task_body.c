@@ -10,6 +10,19 @@
 
 enum { BODY_VERSION = 1, HEAD_BYTES = 8 };
 
+// The headers that came packed and did not change go as they came; returns how many they are.
+static uint32_t
+pack_kept(const struct task *task, struct bytes *out)
+{
+    struct reader reader = reader_of(task->headers_packed);
+    struct token head;
+    if (task->headers_packed.len == 0 || !reader_next(&reader, &head)) {
+        return 0;
+    }
+    bytes_append(out, reader.at, (size_t)(reader.end - reader.at));
+    return head.len;
+}
+
 static void
 pack_body(const struct task *task, struct bytes *out)
 {
@@ -17,8 +30,8 @@ pack_body(const struct task *task, struct bytes *out)
     memset(bytes_reserve(out, HEAD_BYTES), 0, HEAD_BYTES);
     out->len += HEAD_BYTES;
     msgpack_packer packer = packer_on(out);
-    uint16_t headers_count = 0;
-    for (uint32_t member_index = 0; member_index < task->headers.len; member_index++) {
+    uint32_t headers_count = pack_kept(task, out);
+    for (uint32_t member_index = headers_count; member_index < task->headers.len; member_index++) {
         const struct member *member = &task->headers.members[member_index];
         if (value_is_text(&member->key, "receiver")) {
             continue;
@@ -28,11 +41,11 @@ pack_body(const struct task *task, struct bytes *out)
         headers_count++;
     }
     size_t headers_len = out->len - start - HEAD_BYTES;
-    shape_write_fields(&packer, &body_shape, task);
+    uint32_t fields_count = shape_write_fields(&packer, &body_shape, task);
     uint8_t *head = out->data + start;
     head[0] = BODY_VERSION;
-    head[1] = (uint8_t)shape_fields_count(&body_shape, task);
-    put_u16(head + 2, headers_count);
+    head[1] = (uint8_t)fields_count;
+    put_u16(head + 2, (uint16_t)headers_count);
     put_u32(head + 4, (uint32_t)headers_len);
 }
 
@@ -130,9 +143,9 @@ pack_delivered_task(msgpack_packer *packer, const struct task *task, struct span
     struct parts parts;
     bool is_whole = split(body, &parts);
     zkt_assert(is_whole); // the store verifies a body before it offers the task
-    uint32_t ids_count = shape_fields_count(&task_ids_shape, task);
-    msgpack_pack_map(packer, ids_count + 1 + parts.fields_count);
-    shape_write_fields(packer, &task_ids_shape, task);
+    size_t head = map_begin(packer);
+    uint32_t ids_count = shape_write_fields(packer, &task_ids_shape, task);
+    map_end(packer, head, ids_count + 1 + parts.fields_count);
     pack_string(packer, "headers", 7);
     msgpack_pack_map(packer, (size_t)parts.headers_count + 1);
     pack_raw(packer, parts.headers);
