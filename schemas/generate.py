@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tables from the JSON files beside it: C tables, document tables. No logic is generated.
+"""Makes tables from the JSON files beside it: C tables, Python tables, document tables. No logic is generated.
 
 `generate.py` writes, `generate.py --check` exits 1 when a committed file differs from what would be written.
 """
@@ -9,6 +9,7 @@ import re
 import sys
 
 import protocol_tables
+import python_tables
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -158,6 +159,7 @@ OUTPUTS = {
     "docs/configuration.md": configuration_document,
     "docs/events.md": events_document,
     **protocol_tables.OUTPUTS,
+    **python_tables.OUTPUTS,
 }
 
 

@@ -1,0 +1,40 @@
+"""What is in process here: on this thread, in this asyncio task."""
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Optional, Tuple
+
+from ._session import Delivery
+from .task import Task, get_current_task, set_current_task
+
+
+class InProcess(NamedTuple):
+    """A task in process, and the way its children go."""
+
+    backend: Any
+    delivery: Delivery
+    task: Task
+    identity: str
+
+
+_process: ContextVar[Optional[InProcess]] = ContextVar("zkarton_process", default=None)
+Before = Tuple[Optional[InProcess], Optional[Task]]
+
+
+def current_process() -> Optional[InProcess]:
+    """What is in process here. After a fork in ``process`` it is still set, and its session refuses."""
+    return _process.get()
+
+
+def enter_process(process: InProcess) -> Before:
+    """Sets it; what was before."""
+    before = (_process.get(), get_current_task())
+    _process.set(process)
+    set_current_task(process.task)
+    return before
+
+
+def leave_process(before: Before) -> None:
+    """Sets back."""
+    _process.set(before[0])
+    set_current_task(before[1])

@@ -1,0 +1,162 @@
+"""Logging: Karton's records through the standard ``logging`` module (parity B "log record", S13-S15)."""
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import traceback
+from typing import Any, Dict, Optional
+
+import msgpack
+
+from . import _values
+from ._tables import LIMITS
+from .task import get_current_task
+
+HOSTNAME = platform.node()
+LINE_FORMAT = "[%(asctime)s][%(levelname)s] %(message)s"
+ASYNC_LINE_FORMAT = "[%(asctime)s][%(levelname)s][%(task_id)s] %(message)s"
+RECORD_BYTES_MAX = LIMITS["LOG_RECORD_BYTES"]
+_IGNORED = frozenset(("args", "asctime", "msecs", "msg", "pathname", "process", "processName", "relativeCreated",
+                      "exc_info", "exc_text", "stack_info", "thread", "threadName"))
+
+
+class TaskContextFilter(logging.Filter):
+    """Adds ``task_id`` to every record."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        task = get_current_task()
+        record.task_id = "(no task)" if task is None else task.task_uid
+        return True
+
+
+class BusLogHandler(logging.Handler):
+    """Publishes records on the bus."""
+
+    def __init__(self, backend: Any) -> None:
+        super().__init__()
+        self._backend = backend
+        self.addFilter(TaskContextFilter())
+
+    def prepare_log_line(self, record: logging.LogRecord) -> Dict[str, Any]:
+        """The record as Karton publishes it."""
+        line = {key: value for key, value in record.__dict__.items() if key not in _IGNORED}
+        if record.exc_info:
+            line["excText"] = logging.Formatter().formatException(record.exc_info)
+            line["excValue"] = str(record.exc_info[1])
+            line["excTraceback"] = traceback.format_exception(*record.exc_info)
+            if record.exc_info[0]:
+                line["excType"] = record.exc_info[0].__name__
+        line["type"] = "log"
+        line["message"] = self.format(record)
+        task = get_current_task()
+        if task is not None:
+            line["task"] = _document_of(task)
+        line["hostname"] = HOSTNAME
+        return line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._backend.log(pack_record(self.prepare_log_line(record)))
+        except Exception:
+            self.handleError(record)
+
+
+def _document_of(task: Any) -> str:
+    text: str = task.serialize()
+    return text
+
+
+def pack_record(line: Dict[str, Any]) -> bytes:
+    """A record for LOG: what cannot be sent is shown by its repr, what is too large is cut."""
+    try:
+        packed: bytes = msgpack.packb(line)
+    except (TypeError, ValueError, OverflowError):
+        packed = msgpack.packb(_loggable(line))
+    if len(packed) <= RECORD_BYTES_MAX:
+        return packed
+    line.pop("task", None)
+    most = RECORD_BYTES_MAX // 16
+    cut = {key: value[:most] + "…" if isinstance(value, str) and len(value) > most else value
+           for key, value in line.items() if key not in ("excTraceback",)}
+    packed = msgpack.packb(_loggable(cut))
+    return packed if len(packed) <= RECORD_BYTES_MAX else msgpack.packb(
+        {key: _loggable(cut.get(key)) for key in ("name", "levelname", "levelno", "created", "message", "type", "task_id")})
+
+
+def _loggable(value: Any, depth: int = 0) -> Any:
+    if depth > 32:
+        return "…"
+    if isinstance(value, dict):
+        return {_values.normal(str(key)): _loggable(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_loggable(item, depth + 1) for item in value]
+    if value is None or isinstance(value, (str, int, float)):
+        return _values.normal(value)
+    return _values.normal(repr(value))
+
+
+class LoggingMixin:
+    """``log``, and how it is set up."""
+
+    config: Any
+    identity: str
+    debug: bool
+    enable_publish_log: bool
+    _log_handler: logging.Handler
+    _log_format: str = LINE_FORMAT
+
+    def setup_logger(self, level: Any = None) -> None:
+        """Lines to stderr, records to the bus.
+
+        Called when a service starts; a producer that wants it calls it itself.
+
+        :param level: a name or a number; [logging] level if it is not given
+        """
+        if level is None:
+            level = self.config.get("logging", "level", logging.INFO)
+        if isinstance(level, str):
+            level = int(level) if level.isdigit() else level.upper()
+        if not self.identity:
+            raise ValueError("Can't setup logger without identity")
+        self._log_handler.setFormatter(logging.Formatter())
+        logger = logging.getLogger(self.identity)
+        logger.handlers.clear()
+        logger.propagate = False
+        logger.setLevel(level)
+        stream = logging.StreamHandler()
+        stream.setFormatter(logging.Formatter(self._log_format))
+        stream.addFilter(TaskContextFilter())
+        logger.addHandler(stream)
+        if not self.debug and self.enable_publish_log:
+            logger.addHandler(self._log_handler)
+
+    @property
+    def log_handler(self) -> logging.Handler:
+        """Publishes the records of any logger that it is added to."""
+        return self._log_handler
+
+    @property
+    def log(self) -> logging.Logger:
+        """The service's logger; elsewhere ``logging.getLogger(identity)``."""
+        return logging.getLogger(self.identity)
+
+
+def note_to(logger: logging.Logger) -> Any:
+    """How the I/O thread tells what became of the session: on the service's stderr, not on the bus."""
+    shown = logging.getLogger("zkarton.session")
+
+    def note(level: str, note_id: str, text: str) -> None:
+        number = logging.getLevelName(level)
+        if not logger.isEnabledFor(number) and logger.handlers:
+            return
+        stream: Optional[logging.Handler] = next(
+            (handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)), None)
+        record = shown.makeRecord(shown.name, number, "", 0, "%s %s", (note_id, text), None)
+        if stream is not None:
+            stream.handle(record)
+        elif shown.isEnabledFor(number):
+            shown.handle(record)
+        if sys.is_finalizing():
+            return
+    return note
