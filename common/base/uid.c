@@ -1,5 +1,7 @@
 #include "base/uid.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -75,11 +77,42 @@ uid_parse(const char *text, size_t len, struct uid *uid)
     return len == PLAIN_LEN && parse_plain(text, uid);
 }
 
+// One call to the kernel is for many uids: it costs more than all the rest of making a task. At
+// most 256 bytes come in one piece, whatever signals arrive.
+static _Thread_local struct {
+    uint8_t bytes[256];
+    size_t left;
+    unsigned forks_count;
+} pool;
+static _Atomic unsigned forks_count;
+
+static void
+note_fork(void)
+{
+    atomic_fetch_add_explicit(&forks_count, 1, memory_order_relaxed);
+}
+
+// A child of fork must not draw what its parent will draw.
+__attribute__((constructor)) static void
+watch_forks(void)
+{
+    int result = pthread_atfork(NULL, NULL, note_fork);
+    zkt_assert(result == 0);
+}
+
 void
 uid_random(struct uid *uid)
 {
-    ssize_t got = getrandom(uid->bytes, sizeof uid->bytes, 0);
-    zkt_assert(got == (ssize_t)sizeof uid->bytes);
+    unsigned now = atomic_load_explicit(&forks_count, memory_order_relaxed);
+    if (pool.left == 0 || pool.forks_count != now) {
+        ssize_t got = getrandom(pool.bytes, sizeof pool.bytes, 0);
+        zkt_assert(got == (ssize_t)sizeof pool.bytes);
+        pool.left = sizeof pool.bytes;
+        pool.forks_count = now;
+    }
+    pool.left -= sizeof uid->bytes;
+    memcpy(uid->bytes, pool.bytes + pool.left, sizeof uid->bytes);
+    memset(pool.bytes + pool.left, 0, sizeof uid->bytes); // nobody else reads it again
     uid->bytes[6] = (uint8_t)((uid->bytes[6] & 0x0f) | 0x40);
     uid->bytes[8] = (uint8_t)((uid->bytes[8] & 0x3f) | 0x80);
 }

@@ -1,6 +1,8 @@
 #include "unit/testing.h"
 
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/uid.h"
 
@@ -67,6 +69,32 @@ random_ones_are_version_4(void **state)
     assert_false(uid_is_none(&a));
 }
 
+// Draws are buffered: what a child of fork draws must not be what its parent draws.
+static void
+a_forked_child_draws_others(void **state)
+{
+    (void)state;
+    struct uid theirs;
+    struct uid ours;
+    int ends[2];
+    uid_random(&ours);
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0) {
+        uid_random(&theirs);
+        _exit(write(ends[1], &theirs, sizeof theirs) == (ssize_t)sizeof theirs ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(ends[0], &theirs, sizeof theirs), sizeof theirs);
+    uid_random(&ours);
+    assert_false(uid_equal(&ours, &theirs));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void
 routed_ones_carry_their_sequence_in_order(void **state)
 {
@@ -99,6 +127,7 @@ main(void)
         cmocka_unit_test(karton_form_has_the_root_in_braces),
         cmocka_unit_test(other_forms_are_refused),
         cmocka_unit_test(random_ones_are_version_4),
+        cmocka_unit_test(a_forked_child_draws_others),
         cmocka_unit_test(routed_ones_carry_their_sequence_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
