@@ -1,0 +1,135 @@
+"""Objects: the broker gives an address, the bytes go there."""
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import uuid
+from typing import IO, Any, Callable, Dict, Iterator, Tuple, Union
+
+from .. import _transfer
+from .._session import Session
+from .._taskwire import uid_bytes
+from ..exceptions import ZkartonError, error_of
+from ._errors import NotServedError
+from ._sessions import Sessions
+
+IN_USE_TRIES = 3
+
+
+class ObjectStream(io.RawIOBase):
+    """An object as it comes, with what callers of boto3's and urllib3's streams use."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            block = next(self._blocks, None)
+            if block is None:
+                return 0
+            self._left = block
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    def release_conn(self) -> None:
+        """Connections are kept by themselves."""
+
+
+def _measure(stream: IO[bytes]) -> Tuple[int, bytes]:
+    """Length and hash from where it stands to its end, and back to where it stood."""
+    start = stream.tell()
+    digest = hashlib.sha256()
+    size = 0
+    for block in iter(lambda: stream.read(_transfer.BLOCK_BYTES), b""):
+        digest.update(block)
+        size += len(block)
+    stream.seek(start)
+    return size, digest.digest()
+
+
+def _key(uid: str) -> bytes:
+    try:
+        return uid_bytes(uid)
+    except ValueError:
+        raise NotServedError(f'a resource with the uid "{uid}"',
+                             "a uid of a resource is a UUID; leave it out and one is drawn") from None
+
+
+class Objects:
+    """Of one backend."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self.hashes: Dict[str, str] = {}  # of what was uploaded for a task that is not sent yet, by uid
+
+    def _address(self, session: Session, verb: str, item: Dict[str, Any], uid: str) -> str:
+        answer = session.ask(verb, {"items": [item]})["items"][0]
+        if answer.get("code"):
+            raise error_of(answer["code"], f"object {uid}: {answer.get('message') or 'refused'}")
+        return session.complete_url(answer["url"])
+
+    def upload(self, uid: str, content: Union[bytes, IO[bytes]], draw_uid: Callable[[], str]) -> None:
+        """Uploads what is there; under another uid if somebody else's object has that one."""
+        stream = io.BytesIO(content) if isinstance(content, (bytes, bytearray, memoryview)) else content
+        start = stream.tell()
+        size, sha256 = _measure(stream)
+
+        @contextlib.contextmanager
+        def rewound() -> Iterator[IO[bytes]]:
+            stream.seek(start)
+            yield stream
+
+        for _ in range(IN_USE_TRIES):
+            try:
+                url = self._address(self._sessions.sender, "UPLOAD", {"uid": _key(uid), "size": size, "sha256": sha256}, uid)
+            except ZkartonError as error:
+                if error.code != "IN_USE":
+                    raise
+                uid = draw_uid()
+                continue
+            _transfer.upload(url, uid, size, rewound)
+            self.hashes[uid] = sha256.hex()
+            return
+        raise ZkartonError(f"object {uid}: its uid is taken", "IN_USE")
+
+    def blocks(self, uid: str) -> Iterator[bytes]:
+        """The object, block by block."""
+        item = {"uid": _key(uid)}
+        try:
+            url = self._address(self._sessions.sender, "DOWNLOAD", item, uid)
+        except ZkartonError as error:
+            if error.code != "OBJECT_UNKNOWN":
+                raise
+            # Not of a task that this service works on: a dashboard may look at it all the same.
+            url = self._address(self._sessions.operator, "DOWNLOAD", item, uid)
+        return _transfer.download(url, uid)
+
+    def open(self, uid: str) -> ObjectStream:
+        """The object as a stream."""
+        return ObjectStream(self.blocks(uid))
+
+    def download(self, uid: str) -> bytes:
+        """The whole object."""
+        return b"".join(self.blocks(uid))
+
+    def download_to_file(self, uid: str, path: str) -> None:
+        """The object at a path; a file there is replaced only by a whole one."""
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        try:
+            with open(part, "xb") as file:
+                for block in self.blocks(uid):
+                    file.write(block)
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+            raise

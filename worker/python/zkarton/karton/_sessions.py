@@ -1,0 +1,124 @@
+"""The sessions behind one backend, each opened when it is first needed.
+
+A service that registers a queue has a worker's session, and everything it sends goes that way; before that, and for
+programs that only send or ask, there is a producer's. What needs an operator's rights gets a session of its own, so
+that a plain service needs none.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import Any, Deque, Dict, Iterator, Optional
+
+from karton.core.config import Config
+
+from .._session import Options, Session
+from ..config import parse_duration
+from ..exceptions import ConfigError
+
+LOGS_KEPT = 1000
+PAGE_ROWS = 500
+
+log = logging.getLogger("zkarton.karton")
+
+
+def address_of(config: Config) -> str:
+    """Where the broker is."""
+    for section in ("zkarton", "broker"):
+        address = config.get(section, "address")
+        if address:
+            return str(address)
+    raise ConfigError("the configuration does not say where zkarton's broker is: add to karton.ini\n"
+                      "[zkarton]\naddress = tcp://HOST:5570\nor set KARTON_ZKARTON_ADDRESS")
+
+
+class Sessions:
+    """Of one backend. Any thread may call."""
+
+    def __init__(self, config: Config, identity: Optional[str]) -> None:
+        self.address = address_of(config)
+        timeout = config.get("zkarton", "connect_timeout")
+        self.connect_timeout_s = None if timeout is None else parse_duration(timeout)
+        self.identity = identity or ""
+        self.worker: Optional[Session] = None
+        self._producer: Optional[Session] = None
+        self._operator: Optional[Session] = None
+        self._lock = threading.RLock()
+        self._logs: Deque[bytes] = deque(maxlen=LOGS_KEPT)  # from before there was a session
+
+    def _note(self, level: str, note_id: str, text: str) -> None:
+        log.log(getattr(logging, level, logging.INFO), "%s %s", note_id, text)
+
+    def open(self, role: str, **more: Any) -> Session:
+        """A new session, once the broker has welcomed it."""
+        options = Options(role=role, identity=more.pop("identity", self.identity), address=self.address,
+                          origin="[zkarton] address", connect_timeout_s=self.connect_timeout_s, **more.pop("options", {}))
+        session = Session(options, note=self._note, **more).start()
+        try:
+            session.wait_open()
+        except BaseException:
+            session.close()
+            raise
+        while self._logs:
+            session.log(self._logs.popleft())
+        return session
+
+    def open_worker(self, **more: Any) -> Session:
+        """The session that serves a queue, in place of the one before."""
+        with self._lock:
+            if self.worker is not None:
+                self.worker.close()
+            self.worker = self.open("worker", **more)
+            if self._producer is not None:
+                self._producer.close()
+                self._producer = None
+            return self.worker
+
+    @property
+    def sender(self) -> Session:
+        """For tasks, objects, questions and logs."""
+        with self._lock:
+            if self.worker is not None and not self.worker.is_over:
+                return self.worker
+            if self._producer is None or self._producer.is_over:
+                self._producer = self.open("producer")
+            return self._producer
+
+    @property
+    def operator(self) -> Session:
+        """For what only an operator may."""
+        with self._lock:
+            if self._operator is None or self._operator.is_over:
+                self._operator = self.open("operator")
+            return self._operator
+
+    def log(self, packed: bytes) -> None:
+        """Hands on a log record; without a session yet it is kept for the first one."""
+        session = self.worker or self._producer
+        if session is not None and not session.is_over:
+            session.log(packed)
+        else:
+            self._logs.append(packed)
+
+    def rows(self, what: str, **arguments: Any) -> Iterator[Dict[str, Any]]:
+        """All rows of a question, page by page."""
+        after = None
+        while True:
+            page = {"after": after} if after else {}
+            answer = self.sender.ask("QUERY", {"what": what, "limit": PAGE_ROWS, **arguments, **page})
+            yield from answer["rows"]
+            after = answer.get("next")
+            if not after:
+                return
+
+    def control(self, what: str, **arguments: Any) -> Any:
+        """Rows of something that an operator does."""
+        return self.operator.ask("CONTROL", {"what": what, **arguments}, is_once=True)["rows"]
+
+    def close(self) -> None:
+        with self._lock:
+            for session in (self.worker, self._producer, self._operator):
+                if session is not None:
+                    session.close()
+            self.worker = self._producer = self._operator = None
