@@ -48,8 +48,9 @@ class LineReader:
                 self.taken = end + 1
                 if word in line:
                     return line
-            if time.monotonic() > deadline or not self._fill(deadline - time.monotonic()):
-                raise AssertionError(f"no line with {word!r} in:\n{self.text}")
+            if not self._fill(deadline - time.monotonic()):
+                why = f"{timeout_s} s passed" if time.monotonic() > deadline else "the pipe ended"
+                raise AssertionError(f"no line with {word!r}, {why}, in:\n{self.text}")
 
     def drain(self):
         while self._fill(0):

@@ -13,7 +13,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 class Service:
     """A command in the background that has registered; ended by pid."""
 
-    def __init__(self, broker, *args, ready="started"):
+    def __init__(self, broker, *args, ready="SESSION-OPENED"):
         self.process = subprocess.Popen([os.path.join(bin_dir(), "zkarton"), *args], env=broker.environment,
                                         cwd=broker.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE)

@@ -32,7 +32,7 @@ class ReadmeTest(unittest.TestCase):
         worker = self.broker.spawn(os.path.join(bin_dir(), "zkarton"), "exec", "readme.crash", "type=sample", "--", "false",
                                    stderr=subprocess.PIPE)
         try:
-            LineReader(worker.stderr).wait_for("started")
+            LineReader(worker.stderr).wait_for("SESSION-OPENED")
             code, text, _ = self.broker.run("zkarton", "send", "type=sample", "-r", f"sample={self.file}", "--wait", check=False)
             self.assertEqual(code, 1)
             self.root = text.split()[0]

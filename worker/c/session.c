@@ -247,10 +247,8 @@ session_welcome(struct io *io, const struct command *command)
     session->is_retiring = welcome->retiring;
     complete_address(io->options.address, welcome->events_address, session->events_address,
                      sizeof session->events_address);
-    if (session->was_open) {
-        io_note(io, ZKT_INFO, "SESSION-RESUMED", "address=%s session=%" PRIu64, io->options.address,
-                welcome->session);
-    }
+    io_note(io, ZKT_INFO, session->was_open ? "SESSION-RESUMED" : "SESSION-OPENED",
+            "address=%s session=%" PRIu64, io->options.address, welcome->session);
     session->was_open = true;
     submit_resume(io, welcome->last_number);
     report_resume(io);
