@@ -19,10 +19,12 @@ from ._bus import Summary
 from .config import Config
 from .exceptions import ZkartonError
 from .resource import LocalResource, RemoteResource, Resource, ResourceBase
-from .service import Consumer, GiveBack, Karton, Producer
+from .decorators import consumer
+from .events import Events
+from .service import Consumer, GiveBack, Karton, LogConsumer, Producer
 from .task import Task, TaskPriority, TaskState, get_current_task
 from .tree import Tree
 
-__all__ = ["Config", "Consumer", "GiveBack", "Karton", "LocalResource", "Producer", "RemoteResource", "Resource",
+__all__ = ["Config", "Consumer", "Events", "GiveBack", "Karton", "LocalResource", "LogConsumer", "Producer", "RemoteResource", "Resource",
            "ResourceBase", "Summary", "Task", "TaskPriority", "TaskState", "Tree", "ZkartonError", "__version__",
-           "get_current_task"]
+           "consumer", "get_current_task"]

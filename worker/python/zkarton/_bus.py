@@ -12,6 +12,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 from . import _taskwire, _transfer, _values
 from ._session import Delivery, Options, Receipt, Session
 from .config import Config
+from .events import Events
 from .exceptions import AnswerTimeoutError, ZkartonError, error_of
 from .resource import LocalResource, RemoteResource
 from .task import Task, TaskState
@@ -59,7 +60,7 @@ class Bus:
                        address=str(self.config.get("broker", "address", "tcp://127.0.0.1:5570")),
                        origin=self.config.origin("broker", "address"), connect_timeout_s=self.connect_timeout)
 
-    def open(self, options: Options, on_delivery: Optional[Callable[[Optional[Delivery]], None]] = None) -> Session:
+    def open(self, options: Options, on_delivery: Optional[Callable[[], None]] = None) -> Session:
         """Starts the session that everything goes through from now on."""
         with self._lock:
             session = self._session
@@ -196,6 +197,11 @@ class Bus:
     def tree(self, root_uid: str) -> Tree:
         """An analysis as it is now."""
         return Tree(root_uid.rpartition(":")[2], self.query("tree", root=root_uid.rpartition(":")[2]))
+
+    def events(self, *topics: str) -> Events:
+        """A subscription to the broker's events."""
+        welcome = self.session.wait_open(self.connect_timeout)
+        return Events(self.session.complete_url(welcome.get("events") or ""), topics)
 
     # ---- Logs
 

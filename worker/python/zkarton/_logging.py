@@ -7,9 +7,9 @@ import sys
 import traceback
 from typing import Any, Dict, Optional
 
-import msgpack
 
-from . import _values
+
+from . import _msgpack as msgpack, _values
 from ._tables import LIMITS
 from .task import get_current_task
 
@@ -70,7 +70,7 @@ def _document_of(task: Any) -> str:
 def pack_record(line: Dict[str, Any]) -> bytes:
     """A record for LOG: what cannot be sent is shown by its repr, what is too large is cut."""
     try:
-        packed: bytes = msgpack.packb(line)
+        packed = msgpack.packb(line)
     except (TypeError, ValueError, OverflowError):
         packed = msgpack.packb(_loggable(line))
     if len(packed) <= RECORD_BYTES_MAX:

@@ -4,9 +4,9 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-import msgpack
 
-from . import _values
+
+from . import _msgpack as msgpack, _values
 from ._tables import LIMITS
 from .exceptions import TooLargeError
 from .resource import DIRECTORY_FLAG, LocalResource, RemoteResource, ResourceBase
@@ -190,7 +190,8 @@ def unpack_task(row: Dict[str, Any], backend: Any, state: TaskState) -> Task:
     task.orig_uid = prefix + uid_text(orig) if orig else None
     task.error = None
     task.headers = row["headers"]
-    task._headers_persistent_keys = set(row.get("hp") or ())
+    names: List[str] = row.get("hp") or []
+    task._headers_persistent_keys = set(names)
     task.status = state
     task.last_update = time.time()
     task.priority = PRIORITIES[row["prio"]]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-import msgpack
 
+
+from . import _msgpack as msgpack
 from ._tables import LIMITS
 from .exceptions import TooLargeError
 
@@ -58,14 +59,14 @@ def _int_of(text: str) -> int:
         return -number if text.startswith("-") else number
 
 
-def pack_bigint(number: int) -> msgpack.ExtType:
+def pack_bigint(number: int) -> Any:
     """A whole number that has no form in msgpack."""
     if number.bit_length() > _SMALL_BITS and len(_int_text(abs(number))) > DIGITS_MAX:
         raise TooLargeError(f"an integer has more than {DIGITS_MAX} digits")
     return msgpack.ExtType(EXT_BIGINT, _int_text(number).encode())
 
 
-def pack_resource(index: int) -> msgpack.ExtType:
+def pack_resource(index: int) -> Any:
     """A reference to the resource of that index."""
     return msgpack.ExtType(EXT_RESOURCE, index.to_bytes(4, "big"))
 
@@ -190,11 +191,10 @@ def pack_value(value: Any, path: str = "value", index_of: IndexOf = _no_index) -
 
     if plain:
         try:
-            packed: bytes = msgpack.packb(value, default=default)
-            return packed
+            return msgpack.packb(value, default=default)
         except (UnicodeEncodeError, _Odd):
             pass
-    return msgpack.packb(_normal(value, index_of))  # type: ignore[no-any-return]
+    return msgpack.packb(_normal(value, index_of))
 
 
 def _ext_hook(code: int, data: bytes) -> Any:

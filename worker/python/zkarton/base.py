@@ -129,8 +129,7 @@ class KartonBase(LoggingMixin):
     @classmethod
     def karton_from_args(cls: Type[T], args: Optional[argparse.Namespace] = None) -> T:
         """An instance configured by files and arguments."""
-        if args is None:
-            args = cls.args_parser().parse_args()  # type: ignore[attr-defined]
-        config = Config(path=args.config_file)
-        cls.config_from_args(config, args)  # type: ignore[attr-defined]
+        given: argparse.Namespace = cls.args_parser().parse_args() if args is None else args  # type: ignore
+        config = Config(path=given.config_file)
+        cls.config_from_args(config, given)  # type: ignore
         return cls(config=config)  # type: ignore[call-arg]

@@ -145,7 +145,8 @@ class Config:
 
     def _config_origins(self) -> Dict[Tuple[str, str], str]:
         # A subclass that does not call __init__, as Karton's ConfigMock, has none.
-        return self.__dict__.setdefault("_origins", {})
+        origins: Dict[Tuple[str, str], str] = self.__dict__.setdefault("_origins", {})
+        return origins
 
     # ---- Reading
 

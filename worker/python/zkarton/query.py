@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
@@ -210,7 +211,9 @@ def _compiled(text: str) -> re.Pattern[str]:
         for letter in slashed.group(2):
             flags |= getattr(re, letter.upper())
     try:
-        return re.compile(text, flags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return re.compile(text, flags)
     except Exception as error:
         raise QueryError(f"{text} failed to execute with error {error!r}") from None
 
@@ -302,12 +305,15 @@ def _check_clause(path: str, key: Any, value: Any, depth: int) -> None:
         near = difflib.get_close_matches(key, [name for name in _OPERATORS if name not in _UNSUPPORTED], 1)
         raise FilterError(f'{path}: unknown operator "{key}"' + (f'. Did you mean "{near[0]}"?' if near else ""))
     where = f"{path}.{key}"
-    if key in ("$in", "$nin", "$and", "$or", "$nor", "$all"):
+    if key in ("$in", "$nin"):
         if not isinstance(value, (list, tuple)):
             raise FilterError(f"{where}: must be a list, not a {_kind(value)}")
-        if key not in ("$in", "$nin"):
-            for item in value:
-                _check_condition(where, item, depth + 1)
+    elif key in ("$and", "$or", "$nor", "$all"):
+        # Karton takes a text too, letter by letter, and for $all also the keys of a map.
+        if not isinstance(value, (list, tuple, str) + ((Mapping,) if key == "$all" else ())):
+            raise FilterError(f"{where}: must be a list, not a {_kind(value)}")
+        for item in value:
+            _check_condition(where, item, depth + 1)
     elif key == "$not":
         _check_condition(where, value, depth)
     elif key == "$elemMatch":
@@ -320,11 +326,10 @@ def _check_clause(path: str, key: Any, value: Any, depth: int) -> None:
     elif key == "$type":
         _check_type(where, value)
     elif key == "$mod":
-        numbers = isinstance(value, (list, tuple)) and len(value) >= 2 and all(
-            isinstance(item, (int, float)) for item in value[:2])
-        if not numbers:
+        pair: List[Any] = list(value[:2]) if isinstance(value, (list, tuple)) else []
+        if len(pair) < 2 or not all(isinstance(item, (int, float)) for item in pair):
             raise FilterError(f"{where}: must be [divisor, remainder]")
-        if value[0] == 0:
+        if pair[0] == 0:
             raise FilterError(f"{where}: the divisor is zero")
     elif key == "$regex":
         _check_regex(where, value)

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fnmatch
+import json
 import signal
 import sys
 import threading
@@ -17,6 +19,7 @@ from ._session import Delivery, Options, Session
 from ._tables import LIMITS
 from .base import KartonBase, StrictClassMethod
 from .config import Config, parse_duration
+from .events import Events
 from .exceptions import ConfigError, HardShutdownInterrupt, TaskTimeoutError, ZkartonError
 from .task import Task, TaskState, get_current_task
 from .tree import Tree
@@ -93,6 +96,11 @@ class Producer(KartonBase):
         """An analysis as it is now; prints as a tree, and shows itself in a notebook."""
         tree: Tree = self.backend.tree(root_uid)
         return tree
+
+    def events(self, *topics: str) -> Events:
+        """Subscribes to events whose topic begins so: ``"analysis."``, ``"log.error."`` (docs/events.md)."""
+        events: Events = self.backend.events(*topics)
+        return events
 
     def query(self, what: str, **arguments: Any) -> List[Dict[str, Any]]:
         """Asks the broker: ``query("queues")``, ``query("tasks", state="Crashed")`` (docs/protocol/verbs.md)."""
@@ -174,7 +182,7 @@ class _Service(KartonBase):
     def main(cls) -> None:  # noqa: N805 it is given the class
         """A whole program: arguments, configuration, loop; exits 2 for a wrong configuration, 3 without a broker."""
         try:
-            service = cls.karton_from_args()  # type: ignore[attr-defined]
+            service = cls.karton_from_args()
             service.loop()
         except HardShutdownInterrupt:
             sys.exit(130)
@@ -442,4 +450,59 @@ class Karton(Consumer, Producer):
         self.send_task(Task({"type": "karton.signaling.status", "status": status}))
 
 
-__all__ = ["Consumer", "GiveBack", "Karton", "Producer"]
+class LogConsumer(_Service):
+    """Gets the log records of all services (P14).
+
+    .. code-block:: python
+
+        class Printer(LogConsumer):
+            identity = "karton.log-printer"
+
+            def process_log(self, event):
+                print(event["levelname"], event["name"], event["message"])
+    """
+
+    #: Names of loggers, with wildcards; None: all
+    logger_filter: Optional[str] = None
+    #: Exactly this level, such as "ERROR"; None: all
+    level: Optional[str] = None
+    with_service_info = True
+
+    def __init__(self, config: Optional[Config] = None, identity: Optional[str] = None, backend: Any = None) -> None:
+        super().__init__(config=config, identity=identity, backend=backend)
+        self._events: Optional[Events] = None
+
+    def process_log(self, event: Dict[str, Any]) -> None:
+        """Gets one record; ``event["task"]`` is the document of the task it belongs to, if it belongs to one."""
+        raise NotImplementedError
+
+    def _on_stop(self, level: int) -> None:
+        if self._events is not None:
+            self._events.stop()
+
+    def loop(self) -> None:
+        self.log.info("Logger %s started", self.identity)
+        level = self.level.lower() if self.level else None
+        with self.graceful_killer(), self.backend.events(f"log.{level}." if level else "log.") as events:
+            self._events = events
+            while not self._shutdown:
+                try:
+                    topic, record = events.next()
+                except ZkartonError:
+                    continue
+                name = topic.split(".", 2)[2]
+                if self.logger_filter is None or fnmatch.fnmatchcase(name, self.logger_filter):
+                    self._process_one(record)
+        self.close()
+
+    def _process_one(self, record: Dict[str, Any]) -> None:
+        record.pop("seq", None)
+        try:
+            if isinstance(record.get("task"), str):
+                record["task"] = json.loads(record["task"])
+            self.process_log(record)
+        except Exception:  # logged, it would come here again
+            traceback.print_exc()
+
+
+__all__ = ["Consumer", "GiveBack", "Karton", "LogConsumer", "Producer"]

@@ -19,8 +19,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, List, Optional
 
-import msgpack
-
+from .. import _msgpack as msgpack
 from .._tables import LIMITS, VERBS
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ known, so it fails.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Deque, Dict
+from typing import TYPE_CHECKING, Any, Deque, Dict, List
 
-import msgpack
-
+from .. import _msgpack as msgpack
 from .._tables import LIMITS, VERBS
 from .._values import array_head
 from ..exceptions import ZkartonError, error_of
@@ -100,7 +99,7 @@ class Questions:
     def flush_logs(self) -> None:
         session = self.session
         while self.logs and session.state == "open":
-            records = []
+            records: List[bytes] = []
             size = 0
             while self.logs and len(records) < RECORDS_MAX and size < LOG_BYTES_MAX:
                 size += len(self.logs[0])

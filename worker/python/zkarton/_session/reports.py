@@ -227,7 +227,7 @@ class Reports:
             delivery.is_start_reported = False
 
     def held(self) -> List[Dict[str, Any]]:
-        held = []
+        held: List[Dict[str, Any]] = []
         for delivery in self.table.values():
             if not delivery.is_settled and len(held) < LIMITS["HELD"]:
                 held.append({"delivery": delivery.number, "uid": delivery.uid, "started": delivery.is_start_reported})

@@ -23,10 +23,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
-import msgpack
 import zmq
 
-from .. import _values
+from .. import _msgpack as msgpack, _values
 from .._tables import PROTOCOL_VERSION, VERBS
 from ..__version__ import __version__
 from ..exceptions import SessionClosedError, VersionError, ZkartonError, error_of
@@ -85,10 +84,10 @@ class Session:
     """One session. Start it, then any thread may call what is marked so."""
 
     def __init__(self, options: Options, note: Optional[Note] = None,
-                 on_delivery: Optional[Callable[[Optional[Delivery]], None]] = None) -> None:
+                 on_delivery: Optional[Callable[[], None]] = None) -> None:
         self.options = options
         self.note: Note = note or _silent
-        self._on_delivery = on_delivery  # in place of the work queue; None as its argument: nothing more comes
+        self._on_delivery = on_delivery  # called on the I/O thread when something is to be taken
         self.pid = os.getpid()
         self.state = "closed"  # greeting, open, leaving, dead
         self.problem: Optional[ZkartonError] = None  # of "dead", or the last refusal
@@ -179,7 +178,10 @@ class Session:
 
     def submit(self, packed: bytes, delivery: Optional[Delivery] = None, is_waited_for: bool = True) -> Receipt:
         """Hands on one packed task; the receipt tells when it is on disk."""
-        receipt = Receipt(packed, delivery, is_waited_for)
+        return self.submit_receipt(Receipt(packed, delivery, is_waited_for))
+
+    def submit_receipt(self, receipt: Receipt) -> Receipt:
+        """As submit, with a receipt of the caller's (that has a callback)."""
         self._put(self.submits.take, receipt)
         return receipt
 
@@ -226,7 +228,7 @@ class Session:
         item = (delivery, state, error, delay_ms, took_s)
         # While more work is here already, the reports gather: the thread wakes by itself before long.
         work = self.reports.work
-        if self._on_delivery is not None or work.empty() or len(self._inbox) >= 24:
+        if work.empty() or len(self._inbox) >= 24:
             self._put(self.reports.processed, item)
         else:
             self._put_lazily(self.reports.processed, item)
@@ -310,10 +312,9 @@ class Session:
         return self._level_seen > 0 or self.is_retiring or self.state in ("dead", "leaving")
 
     def hand_out(self, delivery: Delivery) -> None:
+        self.reports.work.put(delivery)
         if self._on_delivery is not None:
-            self._on_delivery(delivery)
-        else:
-            self.reports.work.put(delivery)
+            self._on_delivery()
 
     def take_back(self) -> List[Delivery]:
         """What no slot has begun."""
@@ -374,13 +375,14 @@ class Session:
         for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.IPV6, 1), (zmq.RECONNECT_IVL, 50),
                               (zmq.RECONNECT_IVL_MAX, 2000)):
             socket.setsockopt(option, value)
-        self._monitor = socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_RETRIED
-                                                  | zmq.EVENT_DISCONNECTED)
-        self._monitor.linger = 0
+        monitor: zmq.Socket[bytes] = socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_RETRIED
+                                                               | zmq.EVENT_DISCONNECTED)
+        monitor.linger = 0
+        self._monitor = monitor
         self._poller = zmq.Poller()
         self._poller.register(self._wake_r, zmq.POLLIN)
         self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(self._monitor, zmq.POLLIN)
+        self._poller.register(monitor, zmq.POLLIN)
         socket.connect(self.options.address)
 
     def hello(self) -> Dict[str, Any]:
@@ -506,8 +508,8 @@ class Session:
         self.welcome = body
         if self.guard is not None:
             self.guard.welcomed(self._generation, self._interval_s, self._expiry_s)
-        if self._was_open:
-            self.note("INFO", "SESSION-RESUMED", f"address={self.options.address} session={body['session']}")
+        self.note("INFO", "SESSION-RESUMED" if self._was_open else "SESSION-OPEN",
+                  f"address={self.options.address} session={body['session']}")
         self._was_open = True
         self.submits.resume(body["last_number"])
         self.reports.resume()
@@ -629,11 +631,10 @@ class Session:
             self._say_no_more()
 
     def _say_no_more(self) -> None:
+        for _ in range(self.options.concurrency):
+            self.reports.work.put(None)
         if self._on_delivery is not None:
-            self._on_delivery(None)
-        else:
-            for _ in range(self.options.concurrency):
-                self.reports.work.put(None)
+            self._on_delivery()
 
     def _joins_again(self) -> bool:
         return self.is_retiring and self.options.join and self._level_seen == 0 and self.state != "dead"

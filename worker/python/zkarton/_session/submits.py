@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List
 
-import msgpack
-
+from .. import _msgpack as msgpack
 from .._tables import LIMITS, VERBS
 from .._values import array_head
 from ..exceptions import ZkartonError, error_of
