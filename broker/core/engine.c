@@ -253,6 +253,7 @@ struct verb_row {
 static const struct verb_row verb_rows[VERBS_END] = {
     [VERB_SUBMIT] = {handle_submit, ANY_ROLE},   [VERB_CREDIT] = {handle_credit, WORKERS},
     [VERB_REPORT] = {handle_report, WORKERS},    [VERB_LOG] = {handle_log, ANY_ROLE},
+    [VERB_PARTS] = {handle_parts, ANY_ROLE},     [VERB_COMPLETE] = {handle_complete, ANY_ROLE},
     [VERB_UPLOAD] = {handle_upload, ANY_ROLE},   [VERB_DOWNLOAD] = {handle_download, ANY_ROLE},
     [VERB_WAIT] = {handle_wait, ANY_ROLE},       [VERB_QUERY] = {handle_query, ANY_ROLE},
     [VERB_CONTROL] = {handle_control, ANY_ROLE}, [VERB_BYE] = {handle_bye, ANY_ROLE},
@@ -319,6 +320,25 @@ engine_object_deleted(struct engine *engine, const struct uid *object)
 {
     if (!engine->has_failed) {
         store_object_deleted(engine->store, object);
+    }
+}
+
+void
+engine_parts_begun(struct engine *engine, uint64_t request, struct span upload,
+                   const struct problem *problem)
+{
+    if (!engine->has_failed) {
+        release_begin(engine);
+        handle_parts_begun(engine, request, upload, problem);
+    }
+}
+
+void
+engine_parts_completed(struct engine *engine, uint64_t request, const struct problem *problem)
+{
+    if (!engine->has_failed) {
+        release_begin(engine);
+        handle_parts_completed(engine, request, problem);
     }
 }
 

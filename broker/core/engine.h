@@ -31,6 +31,14 @@ struct effects {
     // Presigned URLs, into out; OBJECT_UNKNOWN or IO with a reason.
     enum zkt_err (*presign_put)(void *arg, const struct object_item *object, struct bytes *out);
     enum zkt_err (*presign_get)(void *arg, const struct uid *object, struct bytes *out);
+    // Uploads in parts. begin_parts is answered by engine_parts_begun, complete_parts (of the uid,
+    // the upload and the tags of parts) by engine_parts_completed, with the number of the request.
+    // part is from 1, size its own. Without multipart_threshold they are not used.
+    void (*begin_parts)(void *arg, uint64_t request, const struct object_item *object);
+    enum zkt_err (*presign_part)(void *arg, const struct uid *object, struct span upload,
+                                 uint32_t part, int64_t size, struct bytes *out);
+    void (*complete_parts)(void *arg, uint64_t request, const struct object_item *object,
+                           const struct upload_parts *parts);
     void (*delete_object)(void *arg, const struct uid *object); // answered by engine_object_deleted
     void (*random_uid)(void *arg, struct uid *uid);             // version 4
     // A failed commit: nothing may be released any more; the broker exits non-zero.
@@ -49,6 +57,7 @@ struct engine_options {
     struct span events_address; // as told in WELCOME
     struct span http_address;
     struct span object_kind;
+    int64_t multipart_threshold; // larger objects may come in parts; 0: none
 };
 
 // Opens the store (recovering it) and makes the engine.
@@ -84,6 +93,12 @@ bool
 engine_is_full(const struct engine *engine);
 void
 engine_object_deleted(struct engine *engine, const struct uid *object);
+// engine_parts_begun: the store's name of the upload, or why there is none (code of problem).
+void
+engine_parts_begun(struct engine *engine, uint64_t request, struct span upload,
+                   const struct problem *problem);
+void
+engine_parts_completed(struct engine *engine, uint64_t request, const struct problem *problem);
 // engine_object_found: the object store lists an old object; if nobody knows it, it is deleted.
 void
 engine_object_found(struct engine *engine, const struct uid *object);

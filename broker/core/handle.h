@@ -22,6 +22,13 @@ handle_upload(struct engine *engine, struct session *session, const struct comma
 void
 handle_download(struct engine *engine, struct session *session, const struct command *command);
 void
+handle_parts(struct engine *engine, struct session *session, const struct command *command);
+void
+handle_complete(struct engine *engine, struct session *session, const struct command *command);
+// parts_size is the size of the parts in which an object of this size may come; 0: only in one.
+int64_t
+parts_size(const struct engine *engine, int64_t size);
+void
 handle_wait(struct engine *engine, struct session *session, const struct command *command);
 void
 handle_query(struct engine *engine, struct session *session, const struct command *command);
@@ -36,6 +43,11 @@ handle_retried(struct engine *engine, uint64_t request, const struct uid *retrie
 void
 handle_result(struct engine *engine, uint64_t request, enum zkt_err code, const struct value *rows,
               struct span next);
+void
+handle_parts_begun(struct engine *engine, uint64_t request, struct span upload,
+                   const struct problem *problem);
+void
+handle_parts_completed(struct engine *engine, uint64_t request, const struct problem *problem);
 // handle_release matches a held child whose parent is Finished.
 void
 handle_release(struct engine *engine, const struct task *task, uint64_t release);

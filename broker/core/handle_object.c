@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "core/release.h"
 #include "core/session.h"
 
@@ -38,6 +39,26 @@ answer(struct engine *engine, struct session *session, const struct command *com
     release_answer(engine, session, &urls);
 }
 
+// The object that stands in the name of the holder becomes the peer's own. Said again, it is.
+static bool
+take_over(struct engine *engine, const struct session *session, const struct object_item *item)
+{
+    struct object_held held;
+    const struct uid *owner = &item->holder;
+    if (store_object_held(engine->store, &item->uid, &session->instance, &held)) {
+        owner = &session->instance;
+    } else if (uid_is_none(owner) || !store_object_held(engine->store, &item->uid, owner, &held)) {
+        return false;
+    }
+    bool is_same =
+        held.size == item->size && memcmp(held.sha256, item->sha256, sizeof held.sha256) == 0;
+    if (is_same && owner == &item->holder) {
+        store_upload(engine->store, &item->uid, &session->instance, held.size, held.sha256,
+                     engine->wall_ms);
+    }
+    return is_same;
+}
+
 static void
 upload_one(struct engine *engine, const struct session *session, struct object_item *item)
 {
@@ -55,15 +76,25 @@ upload_one(struct engine *engine, const struct session *session, struct object_i
         set_refusal(arena, item, ZKT_DISK_FULL, "the disk of the broker is full");
         return;
     }
-    if (!store_object_may_upload(engine->store, &item->uid, &session->instance)) {
+    const struct uid *instance = &session->instance;
+    if (item->take && !take_over(engine, session, item)) {
+        set_refusal(arena, item, ZKT_NOT_FOUND,
+                    "holder: holds no such object: it was taken already, or has waited too long");
+        return;
+    }
+    if (!store_object_may_upload(engine->store, &item->uid, instance)) {
         set_refusal(arena, item, ZKT_IN_USE, "uid: another object has it. Draw a new one");
         return;
+    }
+    if (!item->take && !uid_is_none(&item->holder)) {
+        instance = &item->holder;
     }
     struct bytes url = {0};
     enum zkt_err code = effects->presign_put(effects->arg, item, &url);
     if (code == ZKT_OK) {
-        store_upload(engine->store, &item->uid, &session->instance, item->size, item->sha256,
+        store_upload(engine->store, &item->uid, instance, item->size, item->sha256,
                      engine->wall_ms);
+        item->part_size = parts_size(engine, item->size);
     }
     set_url(arena, item, code, &url);
     bytes_fini(&url);
@@ -109,6 +140,32 @@ may_download(const struct engine *engine, const struct session *session, const s
     return false;
 }
 
+// Why not. An operator may know with which task the object went.
+static void
+refuse_download(struct engine *engine, const struct session *session, struct object_item *item)
+{
+    struct arena *arena = release_arena(engine);
+    struct uid task;
+    int64_t at_ms;
+    if (session->role != ROLE_OPERATOR ||
+        !store_object_gone(engine->store, &item->uid, &task, &at_ms)) {
+        set_refusal(arena, item, ZKT_OBJECT_UNKNOWN,
+                    session->role == ROLE_OPERATOR
+                        ? "object missing: no task refers to it"
+                        : "not an object of a task that this peer holds");
+        return;
+    }
+    char name[UID_TEXT_SIZE];
+    char when[TIME_TEXT_SIZE];
+    uid_format(&task, name);
+    time_format(at_ms, when);
+    const char *text =
+        uid_is_none(&task)
+            ? arena_printf(arena, "object missing: deleted at %s: no task came for it", when)
+            : arena_printf(arena, "object missing: deleted with task %s at %s", name, when);
+    set_refusal(arena, item, ZKT_OBJECT_UNKNOWN, text);
+}
+
 void
 handle_download(struct engine *engine, struct session *session, const struct command *command)
 {
@@ -118,8 +175,7 @@ handle_download(struct engine *engine, struct session *session, const struct com
     for (size_t i = 0; i < command->objects.items_count; i++) {
         struct object_item *item = &items[i];
         if (!may_download(engine, session, &item->uid)) {
-            set_refusal(arena, item, ZKT_OBJECT_UNKNOWN,
-                        "not an object of a task that this peer holds");
+            refuse_download(engine, session, item);
             continue;
         }
         struct bytes url = {0};

@@ -9,6 +9,8 @@ struct request_open {
     uint32_t consumer;   // of a resume; 0: a query
     uint64_t delivery;   // of a resume
     bool is_started;
+    struct object_item object; // of PARTS and COMPLETE, without texts
+    uint32_t first, count;     // of PARTS
 };
 
 // wait_add answers DONE later; false: too many open.

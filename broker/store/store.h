@@ -280,6 +280,20 @@ store_object_may_upload(const struct store *store, const struct uid *object,
 void
 store_upload(struct store *store, const struct uid *object, const struct uid *instance,
              int64_t size, const uint8_t sha256[32], int64_t now_ms);
+// store_object_held finds the upload hold of an object in the name of this instance (or holder);
+// false: there is none, or no more.
+struct object_held {
+    int64_t size;
+    uint8_t sha256[32];
+};
+bool
+store_object_held(const struct store *store, const struct uid *object, const struct uid *instance,
+                  struct object_held *out);
+// store_object_gone tells of an object that was deleted not long ago: with which task (none: no task
+// came for it in time), and when. In memory only, the last LIMIT_GONE_OBJECTS.
+bool
+store_object_gone(const struct store *store, const struct uid *object, struct uid *task,
+                  int64_t *at_ms);
 // store_object_may_use: an object that this instance uploaded and that still lives, or a resource
 // of the parent's body.
 bool

@@ -27,3 +27,14 @@ clock_wall_ms(void)
 {
     return read_ns(CLOCK_REALTIME) / 1000000;
 }
+
+void
+time_format(int64_t wall_ms, char text[TIME_TEXT_SIZE])
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm parts = {0};
+    gmtime_r(&seconds, &parts);
+    if (strftime(text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) {
+        text[0] = '\0';
+    }
+}

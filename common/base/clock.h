@@ -9,3 +9,8 @@ int64_t
 clock_monotonic_ns(void);
 int64_t
 clock_wall_ms(void); // since 1970 UTC
+
+enum { TIME_TEXT_SIZE = 21 };
+// time_format writes a wall time as 2026-01-31T12:00:00Z.
+void
+time_format(int64_t wall_ms, char text[TIME_TEXT_SIZE]);

@@ -15,7 +15,11 @@ enum {
     LIMIT_HEADERS_COUNT = 1024,      // headers of a task
     LIMIT_HEADER_NAME_BYTES = 1024,
     LIMIT_RESOURCES_COUNT = 4096, // resources of a task
-    LIMIT_RESOURCE_NAME_BYTES = 16 << 10,
+    LIMIT_RESOURCE_NAME_BYTES = 64 << 10,
+    LIMIT_PARTS = 10000,    // of one upload, as S3 has it
+    LIMIT_PART_URLS = 256,  // in one PART_URLS
+    LIMIT_ETAG_BYTES = 127, // of a part
+    LIMIT_UPLOAD_ID_BYTES = 1024,
     LIMIT_ERROR_BYTES = 64 << 10, // error text of a crashed task
     LIMIT_SUBMITS_OPEN = 1024,    // SUBMITs of a session that are not answered yet
 
@@ -64,6 +68,7 @@ enum {
     LIMIT_INSTANCE_ERRORS = 64,  // remembered permanent refusals of an instance
     LIMIT_FINISHED_RING = 65536, // analyses remembered after they finished
     LIMIT_SKELETON_BYTES = 4096,
+    LIMIT_GONE_OBJECTS = 4096, // deleted ones that are remembered, to say why
 };
 
 _Static_assert(LIMIT_TASK_BYTES < LIMIT_FRAME_BYTES, "one task of the largest size fits a frame");

@@ -38,6 +38,10 @@ enum verb {
     VERB_RETIRE = 20,
     VERB_BYE = 21,
     VERB_ERROR = 22,
+    VERB_PARTS = 23,
+    VERB_PART_URLS = 24,
+    VERB_COMPLETE = 25,
+    VERB_COMPLETED = 26,
     VERBS_END
 };
 
@@ -162,18 +166,38 @@ struct revoke {
     struct span reason;
 };
 
-// UPLOAD {items: [{uid, size, sha256}]}; DOWNLOAD {items: [{uid}]}; URLS {items: [{uid, url} |
-// {uid, code, message}]}
+// UPLOAD {items: [{uid, size, sha256, holder?, take?}]}; DOWNLOAD {items: [{uid}]}; URLS {items:
+// [{uid, url, part_size?} | {uid, code, message}]}
 struct object_item {
     struct uid uid;
     int64_t size;
     uint8_t sha256[32];
+    struct uid holder; // none: the peer itself
+    bool take;
     struct span url;
+    int64_t part_size; // 0: only in one
+
     enum zkt_err code;
     struct span message;
 };
 struct objects {
     const struct object_item *items;
+    size_t items_count;
+};
+
+// PARTS {uid, upload?, first, count}; PART_URLS {uid, upload, part_size, first, items: [{url}]};
+// COMPLETE {uid, upload, items: [{etag}]}; COMPLETED {uid}
+struct upload_part {
+    struct span url;
+    struct span etag;
+};
+struct upload_parts {
+    struct uid uid;
+    struct span upload; // empty: to be begun
+    int64_t part_size;
+    uint32_t first; // from 1
+    uint32_t count;
+    const struct upload_part *items;
     size_t items_count;
 };
 
@@ -218,6 +242,8 @@ struct command {
         struct revoke revoke;
         struct value log_records; // LOG {records: [map]}: VALUE_LIST
         struct objects objects;   // UPLOAD, DOWNLOAD, URLS
+        struct upload_parts parts;       // PARTS, PART_URLS, COMPLETE
+        struct uid completed;     // COMPLETED {uid}
         struct uid wait_root;     // WAIT {root}
         struct done done;
         struct request request; // QUERY, CONTROL

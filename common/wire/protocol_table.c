@@ -85,8 +85,10 @@ static const struct field upload_item_fields[] = {
     {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = offsetof(struct object_item, uid), .has_offset = NO_OFFSET},
     {NAMED("size"), .kind = FIELD_U64, .flags = FIELD_REQUIRED, .offset = offsetof(struct object_item, size), .has_offset = NO_OFFSET},
     {NAMED("sha256"), .kind = FIELD_SHA256, .flags = FIELD_REQUIRED, .offset = offsetof(struct object_item, sha256), .has_offset = NO_OFFSET},
+    {NAMED("holder"), .kind = FIELD_UID, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct object_item, holder), .has_offset = NO_OFFSET},
+    {NAMED("take"), .kind = FIELD_BOOL, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct object_item, take), .has_offset = NO_OFFSET},
 };
-static const struct shape upload_item_shape = {.fields = upload_item_fields, .fields_count = 3, .size = sizeof(struct object_item)};
+static const struct shape upload_item_shape = {.fields = upload_item_fields, .fields_count = 5, .size = sizeof(struct object_item)};
 
 static const struct field download_item_fields[] = {
     {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = offsetof(struct object_item, uid), .has_offset = NO_OFFSET},
@@ -96,10 +98,21 @@ static const struct shape download_item_shape = {.fields = download_item_fields,
 static const struct field url_item_fields[] = {
     {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = offsetof(struct object_item, uid), .has_offset = NO_OFFSET},
     {NAMED("url"), .kind = FIELD_TEXT, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct object_item, url), .has_offset = NO_OFFSET},
+    {NAMED("part_size"), .kind = FIELD_U64, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct object_item, part_size), .has_offset = NO_OFFSET},
     {NAMED("code"), .kind = FIELD_CODE, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct object_item, code), .has_offset = NO_OFFSET},
     {NAMED("message"), .kind = FIELD_STRING, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct object_item, message), .has_offset = NO_OFFSET},
 };
-static const struct shape url_item_shape = {.fields = url_item_fields, .fields_count = 4, .size = sizeof(struct object_item)};
+static const struct shape url_item_shape = {.fields = url_item_fields, .fields_count = 5, .size = sizeof(struct object_item)};
+
+static const struct field part_url_fields[] = {
+    {NAMED("url"), .kind = FIELD_TEXT, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_part, url), .has_offset = NO_OFFSET},
+};
+static const struct shape part_url_shape = {.fields = part_url_fields, .fields_count = 1, .size = sizeof(struct upload_part)};
+
+static const struct field part_tag_fields[] = {
+    {NAMED("etag"), .kind = FIELD_TEXT, .max = LIMIT_ETAG_BYTES, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_part, etag), .has_offset = NO_OFFSET},
+};
+static const struct shape part_tag_shape = {.fields = part_tag_fields, .fields_count = 1, .size = sizeof(struct upload_part)};
 
 static const char *const hello_role_names[] = {"producer", "worker", "operator", NULL};
 static const struct field hello_fields[] = {
@@ -227,6 +240,35 @@ static const struct field error_fields[] = {
 };
 static const struct shape error_shape = {.fields = error_fields, .fields_count = 3, .size = sizeof(struct error_body)};
 
+static const struct field parts_fields[] = {
+    {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, uid), .has_offset = NO_OFFSET},
+    {NAMED("upload"), .kind = FIELD_TEXT, .max = LIMIT_UPLOAD_ID_BYTES, .flags = FIELD_OMIT_ZERO, .offset = offsetof(struct upload_parts, upload), .has_offset = NO_OFFSET},
+    {NAMED("first"), .kind = FIELD_U32, .max = LIMIT_PARTS, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, first), .has_offset = NO_OFFSET},
+    {NAMED("count"), .kind = FIELD_U32, .max = LIMIT_PART_URLS, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, count), .has_offset = NO_OFFSET},
+};
+static const struct shape parts_shape = {.fields = parts_fields, .fields_count = 4, .size = sizeof(struct upload_parts)};
+
+static const struct field part_urls_fields[] = {
+    {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, uid), .has_offset = NO_OFFSET},
+    {NAMED("upload"), .kind = FIELD_TEXT, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, upload), .has_offset = NO_OFFSET},
+    {NAMED("part_size"), .kind = FIELD_U64, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, part_size), .has_offset = NO_OFFSET},
+    {NAMED("first"), .kind = FIELD_U32, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, first), .has_offset = NO_OFFSET},
+    {NAMED("items"), .kind = FIELD_LIST, .shape = &part_url_shape, .max = LIMIT_PART_URLS, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, items), .has_offset = offsetof(struct upload_parts, items_count)},
+};
+static const struct shape part_urls_shape = {.fields = part_urls_fields, .fields_count = 5, .size = sizeof(struct upload_parts)};
+
+static const struct field complete_fields[] = {
+    {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, uid), .has_offset = NO_OFFSET},
+    {NAMED("upload"), .kind = FIELD_TEXT, .max = LIMIT_UPLOAD_ID_BYTES, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, upload), .has_offset = NO_OFFSET},
+    {NAMED("items"), .kind = FIELD_LIST, .shape = &part_tag_shape, .max = LIMIT_PARTS, .flags = FIELD_REQUIRED, .offset = offsetof(struct upload_parts, items), .has_offset = offsetof(struct upload_parts, items_count)},
+};
+static const struct shape complete_shape = {.fields = complete_fields, .fields_count = 3, .size = sizeof(struct upload_parts)};
+
+static const struct field completed_fields[] = {
+    {NAMED("uid"), .kind = FIELD_UID, .flags = FIELD_REQUIRED, .offset = 0, .has_offset = NO_OFFSET},
+};
+static const struct shape completed_shape = {.fields = completed_fields, .fields_count = 1, .size = sizeof(struct uid)};
+
 static const struct shape empty_shape = {0};
 
 const struct verb_row verb_table[VERBS_END] = {
@@ -252,6 +294,10 @@ const struct verb_row verb_table[VERBS_END] = {
     [VERB_RETIRE] = {"RETIRE", &retire_shape, offsetof(struct command, retire_reason)},
     [VERB_BYE] = {"BYE", &empty_shape, 0},
     [VERB_ERROR] = {"ERROR", &error_shape, offsetof(struct command, error)},
+    [VERB_PARTS] = {"PARTS", &parts_shape, offsetof(struct command, parts)},
+    [VERB_PART_URLS] = {"PART_URLS", &part_urls_shape, offsetof(struct command, parts)},
+    [VERB_COMPLETE] = {"COMPLETE", &complete_shape, offsetof(struct command, parts)},
+    [VERB_COMPLETED] = {"COMPLETED", &completed_shape, offsetof(struct command, completed)},
 };
 
 _Static_assert(VERB_HELLO == 1, "number of the wire");
@@ -276,5 +322,9 @@ _Static_assert(VERB_CONTROL == 19, "number of the wire");
 _Static_assert(VERB_RETIRE == 20, "number of the wire");
 _Static_assert(VERB_BYE == 21, "number of the wire");
 _Static_assert(VERB_ERROR == 22, "number of the wire");
-_Static_assert(VERBS_END == 23, "every verb is in the table");
+_Static_assert(VERB_PARTS == 23, "number of the wire");
+_Static_assert(VERB_PART_URLS == 24, "number of the wire");
+_Static_assert(VERB_COMPLETE == 25, "number of the wire");
+_Static_assert(VERB_COMPLETED == 26, "number of the wire");
+_Static_assert(VERBS_END == 27, "every verb is in the table");
 _Static_assert(PROTOCOL_VERSION == 1, "version of the table");

@@ -7,7 +7,8 @@ import zmq
 
 VERBS = {"HELLO": 1, "WELCOME": 2, "HEARTBEAT": 3, "SUBMIT": 4, "SUBMITTED": 5, "CREDIT": 6, "DELIVER": 7, "REPORT": 8,
          "REPORTED": 9, "REVOKE": 10, "LOG": 11, "UPLOAD": 12, "DOWNLOAD": 13, "URLS": 14, "WAIT": 15, "DONE": 16,
-         "QUERY": 17, "ANSWER": 18, "CONTROL": 19, "RETIRE": 20, "BYE": 21, "ERROR": 22}
+         "QUERY": 17, "ANSWER": 18, "CONTROL": 19, "RETIRE": 20, "BYE": 21, "ERROR": 22, "PARTS": 23, "PART_URLS": 24,
+         "COMPLETE": 25, "COMPLETED": 26}
 NAMES = {number: name for name, number in VERBS.items()}
 
 

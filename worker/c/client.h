@@ -27,6 +27,10 @@ struct zkt_client {
     bool is_wanted_back;
     struct uid_pool uids;
     struct transfer *transfer; // made on first use
+    // Of a worker's client, for what takes long; NULL: nobody stops it, nobody is told.
+    bool (*is_stopped)(void *arg);
+    void (*on_wait)(void *arg, const char *text);
+    void *stop_arg; // of both
 };
 
 // client_attach makes a client over a worker's io; client_detach ends it.
@@ -64,10 +68,14 @@ task_address(struct zkt_task *task, struct span identity);
 void
 row_open(struct owned_value *owned, struct value *row);
 
-// ---- objects.c
+// ---- objects.c, uploads.c
 // client_upload brings every local resource of task to the object store.
 ZKT_MUST enum zkt_err
 client_upload(struct zkt_client *client, struct zkt_task *task);
+// client_upload_resources does so for resources alone.
+ZKT_MUST enum zkt_err
+client_upload_resources(struct zkt_client *client, struct zkt_resource *const *resources,
+                        size_t resources_count);
 // client_fetch writes the bytes of resource to fd.
 ZKT_MUST enum zkt_err
 client_fetch(struct zkt_client *client, const struct zkt_resource *resource, int fd);

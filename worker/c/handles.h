@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/arena.h"
 #include "base/bytes.h"
@@ -17,7 +18,8 @@
 #include "model/value.h"
 #include "zkarton.h"
 
-enum resource_source { SOURCE_REMOTE, SOURCE_FILE, SOURCE_DATA, SOURCE_FD };
+// SOURCE_HELD: in the object store, in the name of a holder: to be taken over before it is sent.
+enum resource_source { SOURCE_REMOTE, SOURCE_FILE, SOURCE_DATA, SOURCE_FD, SOURCE_HELD };
 
 // Shared between the tasks and values that refer to it; immutable once made.
 struct zkt_resource {
@@ -25,9 +27,12 @@ struct zkt_resource {
     struct arena arena;    // texts of model
     struct resource model; // values of metadata are borrowed from arena
     enum resource_source source;
-    char *path; // SOURCE_FILE
-    void *data; // SOURCE_DATA
-    int fd;     // SOURCE_FD, ours
+    char *path;                // SOURCE_FILE
+    void *data;                // SOURCE_DATA
+    int fd;                    // SOURCE_FD, ours
+    struct uid holder;         // SOURCE_HELD
+    int64_t hashed_size;       // of the file, when it was hashed
+    struct timespec hashed_at; // its time of change then
     char uid_text[UID_TEXT_SIZE];
     char sha256_text[65];
     char *name_text; // NUL-terminated copies, in arena
@@ -54,6 +59,16 @@ resource_from_directory(const char *path, const char *temp_dir, struct problem *
 // the caller closes it), or -1.
 int
 resource_open(const struct zkt_resource *resource, struct problem *problem);
+// resource_from_token makes one of a token of zkt_client_put (put.c).
+struct zkt_resource *
+resource_from_token(const char *token, struct problem *problem);
+// resource_verify looks whether fd still holds what was hashed: by the time of its change, else by
+// hashing it again. IO: it does not.
+ZKT_MUST enum zkt_err
+resource_verify(const struct zkt_resource *resource, int fd, struct problem *problem);
+// temp_path: where temporary files go: $TMPDIR, else /tmp.
+const char *
+temp_path(void);
 // copy_fd copies everything from the positions on.
 ZKT_MUST enum zkt_err
 copy_fd(int from_fd, int to_fd, struct problem *problem);

@@ -177,6 +177,8 @@ handle_command(struct io *io, const struct command *command)
         handle_error(io, command);
         break;
     case VERB_URLS:
+    case VERB_PART_URLS:
+    case VERB_COMPLETED:
     case VERB_DONE:
     case VERB_ANSWER:
         request_answered(io, command->id, command);

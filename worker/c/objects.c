@@ -1,31 +1,103 @@
-// Bytes of resources: presigned URLs from the broker, then plain HTTP (B2, B4).
+// Bytes of resources: presigned URLs from the broker, then plain HTTP (B2, B4). Here: asking, and
+// downloads; uploads.c sends.
+#include "objects.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
-#include "client.h"
 #include "handles.h"
-#include "object/transfer.h"
 
-struct progress {
-    const struct zkt_client *client;
-    const char *name;
-};
+enum { ASK_LOOK_MS = 2000, NAME_LEN_MAX = 200, KEEP_ALIVE_MS = 5 * 60 * 1000 };
+
+// ---- Names
+
+const char *
+objects_name(struct arena *arena, const struct zkt_resource *resource)
+{
+    struct bytes text = {0};
+    const struct span name = resource->model.name;
+    for (size_t at = 0; at < name.len && text.len < NAME_LEN_MAX; at++) {
+        uint8_t byte = name.data[at];
+        if (byte < 0x20 || byte >= 0x7f || byte == '\\') {
+            bytes_printf(&text, "\\x%02x", byte);
+        } else {
+            bytes_append_byte(&text, byte);
+        }
+    }
+    if (text.len >= NAME_LEN_MAX) {
+        bytes_append_text(&text, "…");
+    }
+    const char *copy = arena_copy(arena, bytes_text(&text), text.len);
+    bytes_fini(&text);
+    return copy;
+}
+
+void
+objects_fail(struct zkt_client *client, const struct zkt_resource *resource)
+{
+    struct arena arena;
+    arena_init(&arena);
+    problem_in(&client->problem, "%s: ", objects_name(&arena, resource));
+    arena_fini(&arena);
+}
+
+// ---- Watching
+
+static bool
+is_stopped(const struct zkt_client *client)
+{
+    return client->is_stopped != NULL && client->is_stopped(client->stop_arg);
+}
 
 static bool
 on_progress(void *arg, int64_t done_bytes, int64_t total_bytes)
 {
-    const struct progress *progress = arg;
-    const zkt_client_options_t *options = &progress->client->options;
-    if (options->on_progress != NULL) {
-        options->on_progress(options->arg, progress->name, done_bytes, total_bytes);
+    struct moving *moving = arg;
+    struct zkt_client *client = moving->client;
+    if (client->options.on_progress != NULL) {
+        client->options.on_progress(client->options.arg, moving->resource->name_text, done_bytes,
+                                    total_bytes);
     }
-    return true;
+    if (moving->keep_alive != NULL && clock_monotonic_ms() - moving->told_ms > KEEP_ALIVE_MS) {
+        moving->told_ms = clock_monotonic_ms();
+        moving->keep_alive(moving->arg);
+    }
+    return !is_stopped(client);
 }
 
-static struct transfer *
-transfer_of(struct zkt_client *client)
+static void
+on_wait(void *arg, const struct problem *problem)
+{
+    struct moving *moving = arg;
+    struct zkt_client *client = moving->client;
+    if (client->on_wait == NULL && client->options.on_notice == NULL) {
+        return;
+    }
+    struct arena arena;
+    arena_init(&arena);
+    const char *text = arena_printf(&arena, "%s: object store unreachable, retrying: %s",
+                                    objects_name(&arena, moving->resource), problem->text);
+    if (client->on_wait != NULL) {
+        client->on_wait(client->stop_arg, text);
+    } else {
+        client->options.on_notice(client->options.arg, text);
+    }
+    arena_fini(&arena);
+}
+
+struct transfer_watch
+objects_watch(struct moving *moving, const char *(*renew)(void *arg, struct problem *problem))
+{
+    return (struct transfer_watch){
+        .on_progress = on_progress, .arg = moving, .on_wait = on_wait, .renew = renew};
+}
+
+struct transfer *
+objects_transfer(struct zkt_client *client)
 {
     if (client->transfer == NULL) {
         client->transfer = transfer_new();
@@ -33,9 +105,25 @@ transfer_of(struct zkt_client *client)
     return client->transfer;
 }
 
-// "http://:5572/…" means: on the host that was dialled.
-static char *
-complete_url(struct arena *arena, const char *dialled, struct span url)
+// ---- Asking
+
+enum zkt_err
+objects_ask(struct zkt_client *client, struct question *request)
+{
+    int64_t deadline_ms = client_deadline(client, 0);
+    enum zkt_err err;
+    bool is_over;
+    do {
+        int64_t look_ms = clock_monotonic_ms() + ASK_LOOK_MS;
+        bool is_last = client->is_stopped == NULL || look_ms >= deadline_ms;
+        err = client_ask(client, request, is_last ? deadline_ms : look_ms);
+        is_over = is_last || (err != ZKT_TIMEOUT && err != ZKT_UNREACHABLE);
+    } while (!is_over && !is_stopped(client));
+    return is_over ? err : client_problem(client, ZKT_CANCELLED, "the task was cancelled");
+}
+
+char *
+objects_complete_url(struct arena *arena, const char *dialled, struct span url)
 {
     static const char any_host[] = "http://:";
     const char *host = strstr(dialled, "://");
@@ -49,26 +137,8 @@ complete_url(struct arena *arena, const char *dialled, struct span url)
                         (const char *)url.data + 7);
 }
 
-static enum zkt_err
-upload_one(struct zkt_client *client, const struct zkt_resource *resource, const char *url)
-{
-    int fd = resource_open(resource, &client->problem);
-    if (fd == -1) {
-        return client->problem.code;
-    }
-    struct progress progress = {.client = client, .name = resource->name_text};
-    enum zkt_err err =
-        transfer_upload(transfer_of(client), url, fd, resource->model.size,
-                        &(struct transfer_watch){on_progress, &progress}, &client->problem);
-    close(fd);
-    if (err != ZKT_OK) {
-        problem_in(&client->problem, "%s: ", resource->name_text);
-    }
-    return err;
-}
-
-static const struct object_item *
-find_url(const struct objects *urls, const struct uid *uid)
+const struct object_item *
+objects_find(const struct objects *urls, const struct uid *uid)
 {
     for (size_t item_index = 0; item_index < urls->items_count; item_index++) {
         if (uid_equal(&urls->items[item_index].uid, uid)) {
@@ -78,92 +148,83 @@ find_url(const struct objects *urls, const struct uid *uid)
     return NULL;
 }
 
-// Checks one answer of URLS; the URL in arena, or NULL with the client's problem set.
-static const char *
-usable_url(struct zkt_client *client, struct arena *arena, const struct objects *urls,
-           const struct zkt_resource *resource)
+const char *
+objects_url(struct zkt_client *client, struct arena *arena, const struct objects *urls,
+            const struct zkt_resource *resource, int64_t *part_size)
 {
-    const struct object_item *item = find_url(urls, &resource->model.uid);
+    const struct object_item *item = objects_find(urls, &resource->model.uid);
     if (item == NULL) {
-        client_problem(client, ZKT_OBJECT_UNKNOWN, "%s: the broker knows no address for it",
-                       resource->name_text);
+        client_problem(client, ZKT_OBJECT_UNKNOWN, "the broker knows no address for it");
         return NULL;
     }
     if (item->code != ZKT_OK) {
-        client_problem(client, item->code, "%s: %.*s", resource->name_text, (int)item->message.len,
+        client_problem(client, item->code, "%.*s", (int)item->message.len,
                        (const char *)item->message.data);
         return NULL;
     }
-    return complete_url(arena, client->io->options.address, item->url);
+    if (part_size != NULL) {
+        *part_size = item->part_size;
+    }
+    return objects_complete_url(arena, client->io->options.address, item->url);
 }
 
-// UPLOAD of the task's local_count resources that are not in the object store.
+// ---- Downloads
+
+static const char *
+ask_for_download(struct moving *moving)
+{
+    struct zkt_client *client = moving->client;
+    request_end(&moving->request);
+    request_begin(&moving->request, VERB_DOWNLOAD);
+    struct object_item *item = arena_alloc(&moving->request.arena, sizeof *item);
+    *item = (struct object_item){.uid = moving->resource->model.uid};
+    moving->request.command.objects = (struct objects){.items = item, .items_count = 1};
+    if (objects_ask(client, &moving->request) != ZKT_OK) {
+        return NULL;
+    }
+    return objects_url(client, &moving->request.arena, &moving->request.answer.objects,
+                       moving->resource, NULL);
+}
+
+static const char *
+renew_download(void *arg, struct problem *problem)
+{
+    struct moving *moving = arg;
+    const char *url = ask_for_download(moving);
+    if (url == NULL) {
+        *problem = moving->client->problem;
+    }
+    return url;
+}
+
 static enum zkt_err
-ask_for_urls(struct zkt_client *client, const struct zkt_task *task, size_t local_count,
-             struct question *request)
+download(struct moving *moving, int fd)
 {
-    request_begin(request, VERB_UPLOAD);
-    struct object_item *items = arena_alloc(&request->arena, local_count * sizeof *items);
-    size_t items_count = 0;
-    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
-        const struct zkt_resource *resource = task->resources.items[item_index];
-        if (resource->source != SOURCE_REMOTE) {
-            items[items_count] =
-                (struct object_item){.uid = resource->model.uid, .size = resource->model.size};
-            memcpy(items[items_count].sha256, resource->model.sha256, 32);
-            items_count++;
-        }
+    struct zkt_client *client = moving->client;
+    const struct resource *model = &moving->resource->model;
+    const char *url = ask_for_download(moving);
+    if (url == NULL) {
+        return client->problem.code;
     }
-    request->command.objects = (struct objects){.items = items, .items_count = items_count};
-    return client_ask(client, request, client_deadline(client, 0));
-}
-
-// A resource that was sent before may still be, or just be deleted, as an object of another
-// process: this one becomes a new object. True: some uid changed, ask again.
-static bool
-renew_uids(struct zkt_task *task, const struct objects *urls)
-{
-    bool has_changed = false;
-    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
-        struct zkt_resource *resource = task->resources.items[item_index];
-        if (resource->source == SOURCE_REMOTE) {
-            continue;
-        }
-        const struct object_item *item = find_url(urls, &resource->model.uid);
-        if (item != NULL && item->code == ZKT_IN_USE) {
-            uid_random(&resource->model.uid);
-            has_changed = true;
-        }
+    const struct transfer_want want = {
+        .size = model->size,
+        .sha256 = model->has_sha256 ? model->sha256 : NULL,
+    };
+    const struct transfer_watch watch = objects_watch(moving, renew_download);
+    struct problem problem = {0};
+    enum zkt_err err =
+        transfer_download(objects_transfer(client), url, fd, &want, &watch, &problem);
+    client->problem = problem;
+    if (err != ZKT_OBJECT_UNKNOWN) {
+        return err;
     }
-    return has_changed;
-}
-
-enum zkt_err
-client_upload(struct zkt_client *client, struct zkt_task *task)
-{
-    size_t local_count = 0;
-    for (size_t item_index = 0; item_index < task->resources.count; item_index++) {
-        local_count += task->resources.items[item_index]->source == SOURCE_REMOTE ? 0 : 1;
+    // The broker knows more of an object that is not there.
+    if (ask_for_download(moving) != NULL) {
+        client_problem(client, err,
+                       "object missing: a task refers to it, but the object store "
+                       "does not have it");
     }
-    if (local_count == 0) {
-        return ZKT_OK;
-    }
-    struct question request;
-    enum zkt_err err = ask_for_urls(client, task, local_count, &request);
-    if (err == ZKT_OK && renew_uids(task, &request.answer.objects)) {
-        request_end(&request);
-        err = ask_for_urls(client, task, local_count, &request);
-    }
-    for (size_t item_index = 0; err == ZKT_OK && item_index < task->resources.count; item_index++) {
-        const struct zkt_resource *resource = task->resources.items[item_index];
-        if (resource->source == SOURCE_REMOTE) {
-            continue;
-        }
-        const char *url = usable_url(client, &request.arena, &request.answer.objects, resource);
-        err = url == NULL ? client->problem.code : upload_one(client, resource, url);
-    }
-    request_end(&request);
-    return err;
+    return client->problem.code;
 }
 
 static enum zkt_err
@@ -181,30 +242,16 @@ copy_local(struct zkt_client *client, const struct zkt_resource *resource, int f
 enum zkt_err
 client_fetch(struct zkt_client *client, const struct zkt_resource *resource, int fd)
 {
-    if (resource->source != SOURCE_REMOTE) {
+    if (resource->source != SOURCE_REMOTE && resource->source != SOURCE_HELD) {
         return copy_local(client, resource, fd);
     }
-    struct question request;
-    request_begin(&request, VERB_DOWNLOAD);
-    struct object_item item = {.uid = resource->model.uid};
-    request.command.objects = (struct objects){.items = &item, .items_count = 1};
-    enum zkt_err err = client_ask(client, &request, client_deadline(client, 0));
-    if (err == ZKT_OK) {
-        const char *url = usable_url(client, &request.arena, &request.answer.objects, resource);
-        struct progress progress = {.client = client, .name = resource->name_text};
-        const struct transfer_want want = {
-            .size = resource->model.size,
-            .sha256 = resource->model.has_sha256 ? resource->model.sha256 : NULL,
-        };
-        err = url == NULL ? client->problem.code
-                          : transfer_download(transfer_of(client), url, fd, &want,
-                                              &(struct transfer_watch){on_progress, &progress},
-                                              &client->problem);
-        if (err != ZKT_OK && url != NULL) {
-            problem_in(&client->problem, "%s: ", resource->name_text);
-        }
+    struct moving moving = {.client = client, .resource = resource};
+    request_begin(&moving.request, VERB_DOWNLOAD);
+    enum zkt_err err = download(&moving, fd);
+    request_end(&moving.request);
+    if (err != ZKT_OK) {
+        objects_fail(client, resource);
     }
-    request_end(&request);
     return err;
 }
 

@@ -112,6 +112,17 @@ hash_fd(int fd, int64_t *size, uint8_t sha256[32])
     return got == 0 ? ZKT_OK : ZKT_IO;
 }
 
+// What the file looked like when it was hashed.
+static void
+keep_stamp(struct zkt_resource *resource, int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) == 0) {
+        resource->hashed_size = status.st_size;
+        resource->hashed_at = status.st_mtim;
+    }
+}
+
 struct zkt_resource *
 resource_from_file(const char *name, const char *path, struct problem *problem)
 {
@@ -132,13 +143,41 @@ resource_from_file(const char *name, const char *path, struct problem *problem)
         close(fd);
         return NULL;
     }
-    close(fd);
     struct zkt_resource *resource = new_local(name, size, sha256, 0);
+    keep_stamp(resource, fd);
+    close(fd);
     // Absolute, for the program may change its directory before it sends.
     char *absolute = realpath(path, NULL);
     resource->path = absolute != NULL ? absolute : xstrdup(path);
     resource->source = SOURCE_FILE;
     return resource;
+}
+
+enum zkt_err
+resource_verify(const struct zkt_resource *resource, int fd, struct problem *problem)
+{
+    struct stat status;
+    if (resource->source == SOURCE_DATA ||
+        (fstat(fd, &status) == 0 && status.st_size == resource->hashed_size &&
+         status.st_mtim.tv_sec == resource->hashed_at.tv_sec &&
+         status.st_mtim.tv_nsec == resource->hashed_at.tv_nsec)) {
+        return ZKT_OK;
+    }
+    int64_t size = 0;
+    uint8_t sha256[32];
+    if (hash_fd(fd, &size, sha256) != ZKT_OK || size != resource->model.size ||
+        memcmp(sha256, resource->model.sha256, sizeof sha256) != 0) {
+        return problem_set(problem, ZKT_IO,
+                           "hash differs: the file changed after it was added to the task");
+    }
+    return ZKT_OK;
+}
+
+const char *
+temp_path(void)
+{
+    const char *path = getenv("TMPDIR");
+    return path == NULL || *path == '\0' ? "/tmp" : path;
 }
 
 struct zkt_resource *
@@ -172,6 +211,7 @@ adopt_fd(const char *name, int fd, uint32_t flags, struct problem *problem)
     struct zkt_resource *resource = new_local(name, size, sha256, flags);
     resource->fd = fd;
     resource->source = SOURCE_FD;
+    keep_stamp(resource, fd);
     return resource;
 }
 

@@ -237,9 +237,16 @@ zkt_task_set_directory(zkt_task_t *task, const char *key, const char *path)
         task_set_mistake(task, "%s: no directory", key);
         return;
     }
-    const char *temp_dir = getenv("TMPDIR");
-    temp_dir = temp_dir == NULL || *temp_dir == '\0' ? "/tmp" : temp_dir;
-    put_resource(task, key, resource_from_directory(path, temp_dir, &problem), &problem);
+    put_resource(task, key, resource_from_directory(path, temp_path(), &problem), &problem);
+}
+
+void
+zkt_task_set_token(zkt_task_t *task, const char *key, const char *token)
+{
+    struct problem problem;
+    if (check_name(task, "payload", key)) {
+        put_resource(task, key, resource_from_token(token, &problem), &problem);
+    }
 }
 
 void

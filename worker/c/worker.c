@@ -193,6 +193,22 @@ worker_configure(struct zkt_worker *worker, const zkt_worker_options_t *options)
     return err;
 }
 
+// The thread of a slot asks about the task that it works on.
+static bool
+is_slot_stopped(void *arg)
+{
+    const struct slot *slot = arg;
+    const struct zkt_delivery *delivery = atomic_load(&slot->view->current);
+    return delivery != NULL && zkt_delivery_is_cancelled(delivery);
+}
+
+static void
+tell_slot_waits(void *arg, const char *text)
+{
+    const struct slot *slot = arg;
+    zkt_log(atomic_load(&slot->view->current), ZKT_WARNING, "%s", text);
+}
+
 enum zkt_err
 zkt_worker_new(const zkt_worker_options_t *options, zkt_worker_t **worker_out)
 {
@@ -211,6 +227,9 @@ zkt_worker_new(const zkt_worker_options_t *options, zkt_worker_t **worker_out)
         atomic_init(&slot->view->current, NULL);
         atomic_init(&slot->view->started_ms, 0);
         client_attach(&slot->client, &worker->io);
+        slot->client.is_stopped = is_slot_stopped;
+        slot->client.on_wait = tell_slot_waits;
+        slot->client.stop_arg = slot;
     }
     worker->io.views = worker->views;
     worker->io.views_count = worker->slots_count;

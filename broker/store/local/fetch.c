@@ -119,7 +119,7 @@ let_go(struct store *store, const struct fetch *fetch, const struct completion *
     bool is_known = fetch->body_number == 0 && completion->value.data != NULL &&
                     parse_task(completion->key, completion->value, false, &header, &unused);
     if (is_known && (entry->flags & ENTRY_HAS_OBJECTS) != 0) {
-        objects_unref_uids(store, header.objects);
+        objects_unref_uids(store, header.objects, NULL);
     }
     if ((entry->flags & ENTRY_HAS_BLOB) != 0) {
         blob_unref(store, is_known ? header.body_number : fetch->body_number);

@@ -144,10 +144,10 @@ end_child(struct store *store, uint64_t delivery, struct child *child)
     struct key key = key_held(delivery, entry_sequence(entry));
     delete_record(store, &key);
     if (child->objects.len > 0) {
-        objects_unref_uids(store, bytes_span(&child->objects));
+        objects_unref_uids(store, bytes_span(&child->objects), &child->uid);
     } else if (entry->body != 0) {
         struct body *body = body_at(store, entry->body);
-        objects_unref(store, span_of(body->data, body->len));
+        objects_unref(store, span_of(body->data, body->len), &child->uid);
     }
     bytes_fini(&child->objects);
     uint64_t sequence = entry_sequence(entry);

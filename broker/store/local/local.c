@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/local/gone.h"
 #include "store/local/state.h"
 
 enum { DELIVERY_BLOCK = 1 << 20, DELIVERY_AHEAD = 1 << 16, FULL_DISK_OPS = 256 };
@@ -62,6 +63,7 @@ make_tables(struct store *store)
         list_init(lists[list_index]);
     }
     heap_init(&store->delayed);
+    store->gone = gone_new();
     heap_init(&store->crashing);
     arena_init(&store->arena);
 }
@@ -246,6 +248,7 @@ store_close(struct store **store_p)
     for (size_t map_index = 0; map_index < sizeof maps / sizeof *maps; map_index++) {
         map_destroy(maps[map_index]);
     }
+    gone_destroy(&store->gone);
     slab_fini(&store->entries);
     slab_fini(&store->analyses);
     slab_fini(&store->bodies);

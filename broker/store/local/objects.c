@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "store/local/gone.h"
 #include "store/local/state.h"
 
 static struct object_entry *
@@ -51,14 +52,16 @@ end_upload(struct store *store, struct object_entry *object)
 
 // The intent is durable with this batch; the engine hears of it then, and the janitor deletes.
 static void
-begin_delete(struct store *store, struct object_entry *object)
+begin_delete(struct store *store, struct object_entry *object, const struct uid *task)
 {
+    static const struct uid none;
     struct key key = key_uid(RECORD_DELETION, &object->object);
     bytes_clear(&store->value);
     format_number(&key, (uint64_t)store->now_ms, &store->value);
     put_record(store, &key, &store->value);
     object->is_deleting = true;
     store->deletions_count++;
+    gone_add(store->gone, &object->object, task != NULL ? task : &none, store->now_ms);
     struct object_waiting *waiting = xcalloc(1, sizeof *waiting);
     waiting->batch = store->open_number;
     waiting->object = object->object;
@@ -82,36 +85,36 @@ objects_ref(struct store *store, const struct task *task)
 }
 
 static void
-unref(struct store *store, const struct uid *uid)
+unref(struct store *store, const struct uid *uid, const struct uid *task)
 {
     struct object_entry *object = find(store, uid);
     if (object == NULL || object->refs_count == 0) {
         return;
     }
     if (--object->refs_count == 0 && !object->is_upload && !object->is_deleting) {
-        begin_delete(store, object);
+        begin_delete(store, object, task);
     }
 }
 
 void
-objects_unref_uids(struct store *store, struct span uids)
+objects_unref_uids(struct store *store, struct span uids, const struct uid *task)
 {
     for (size_t at = 0; at + sizeof(struct uid) <= uids.len; at += sizeof(struct uid)) {
         struct uid uid;
         memcpy(&uid, uids.data + at, sizeof uid);
-        unref(store, &uid);
+        unref(store, &uid, task);
     }
 }
 
 void
-objects_unref(struct store *store, struct span body)
+objects_unref(struct store *store, struct span body, const struct uid *task)
 {
-    struct task task = {0};
+    struct task ended = {0};
     struct arena arena;
     arena_init(&arena);
-    if (store->options.codec->unpack(body, &arena, &task)) {
-        for (size_t resource_index = 0; resource_index < task.resources_count; resource_index++) {
-            unref(store, &task.resources[resource_index].uid);
+    if (store->options.codec->unpack(body, &arena, &ended)) {
+        for (size_t resource_index = 0; resource_index < ended.resources_count; resource_index++) {
+            unref(store, &ended.resources[resource_index].uid, task);
         }
     }
     arena_fini(&arena);
@@ -161,9 +164,29 @@ objects_age(struct store *store, int64_t now_ms)
         }
         end_upload(store, object);
         if (object->refs_count == 0 && !object->is_deleting) {
-            begin_delete(store, object);
+            begin_delete(store, object, NULL);
         }
     }
+}
+
+bool
+store_object_held(const struct store *store, const struct uid *uid, const struct uid *instance,
+                  struct object_held *out)
+{
+    const struct object_entry *object = find(store, uid);
+    if (object == NULL || !object->is_upload || !uid_equal(&object->upload.instance, instance)) {
+        return false;
+    }
+    out->size = object->upload.size;
+    memcpy(out->sha256, object->upload.sha256, sizeof out->sha256);
+    return true;
+}
+
+bool
+store_object_gone(const struct store *store, const struct uid *uid, struct uid *task,
+                  int64_t *at_ms)
+{
+    return gone_find(store->gone, uid, task, at_ms);
 }
 
 static bool
@@ -226,7 +249,7 @@ store_object_found(struct store *store, const struct uid *uid, int64_t now_ms)
 {
     if (find(store, uid) == NULL) {
         store->now_ms = now_ms;
-        begin_delete(store, get(store, uid));
+        begin_delete(store, get(store, uid), NULL);
     }
 }
 

@@ -200,7 +200,9 @@ end_entry(struct store *store, uint32_t index, bool is_finished)
     delete_record(store, &key);
     if ((entry->flags & ENTRY_HAS_OBJECTS) != 0 && entry->body != 0) {
         const struct body *body = body_at(store, entry->body);
-        objects_unref(store, span_of(body->data, body->len));
+        struct uid task;
+        uid_routed(store->id, entry->sequence, &task);
+        objects_unref(store, span_of(body->data, body->len), &task);
     }
     uint64_t number = blob_number(store, entry);
     struct consumer_entry *consumer = consumer_entry_of(store, entry->consumer);

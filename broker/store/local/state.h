@@ -294,6 +294,7 @@ struct store {
     struct index_hash done_hash;
     uint32_t done_next;
     struct list done_waiting, objects_waiting;
+    struct gone *gone; // deleted objects, to say why
 
     uint64_t state_counts[TASK_STATES_COUNT];
     uint64_t commits_count, commit_ns_sum, commit_ns_max, damaged_count, suspects_count,
@@ -392,10 +393,11 @@ consumer_wanting(struct store *store, struct consumer_entry *consumer);
 // ---- objects.c
 void
 objects_ref(struct store *store, const struct task *task);
+// The references of a task end; with the last one the object does. task NULL: not known which.
 void
-objects_unref(struct store *store, struct span body);
+objects_unref(struct store *store, struct span body, const struct uid *task);
 void
-objects_unref_uids(struct store *store, struct span uids);
+objects_unref_uids(struct store *store, struct span uids, const struct uid *task);
 void
 object_ref_uid(struct store *store, const struct uid *uid);
 struct span

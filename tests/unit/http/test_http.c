@@ -334,9 +334,9 @@ the_client_hears_why_it_is_refused(void **state)
                                                   clock_wall_ms() / 1000 - (is_late ? 61 : 0),
                                                   &url),
                          ZKT_OK);
-        assert_int_equal(
-            transfer_upload(transfer, bytes_text(&url), fileno(file), SIZE, NULL, &problem),
-            is_late ? ZKT_DENIED : ZKT_INVALID);
+        assert_int_equal(transfer_upload(transfer, bytes_text(&url), fileno(file),
+                                         &(struct transfer_want){.size = SIZE}, NULL, &problem),
+                         is_late ? ZKT_DENIED : ZKT_INVALID);
         assert_non_null(strstr(problem.text, is_late ? "expired" : "SHA-256"));
         bytes_fini(&url);
     }
@@ -373,7 +373,7 @@ the_client_moves_files(void **state)
                      ZKT_OBJECT_UNKNOWN);
     for (int round = 0; round < 2; round++) {
         assert_int_equal(
-            transfer_upload(transfer, bytes_text(&in_url), fileno(from), SIZE, NULL, &problem),
+            transfer_upload(transfer, bytes_text(&in_url), fileno(from), &want, NULL, &problem),
             ZKT_OK);
     }
     assert_int_equal(transfer_download(transfer, url, fileno(to), &want, NULL, &problem), ZKT_OK);

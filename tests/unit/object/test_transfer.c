@@ -121,11 +121,12 @@ upload_to(struct server *server, const char *content, struct problem *problem)
     struct transfer *transfer = transfer_new();
     FILE *file = file_with(content);
     int64_t last = -1;
-    const struct transfer_watch watch = {count_calls, &last};
+    const struct transfer_watch watch = {.on_progress = count_calls, .arg = &last};
     transfer_patience(transfer, 3000);
     server_start(server);
-    enum zkt_err err = transfer_upload(transfer, server->url, fileno(file),
-                                       (int64_t)strlen(content), &watch, problem);
+    enum zkt_err err =
+        transfer_upload(transfer, server->url, fileno(file),
+                        &(struct transfer_want){.size = (int64_t)strlen(content)}, &watch, problem);
     server_stop(server);
     assert_int_equal(last, strlen(content));
     fclose(file);
@@ -243,11 +244,12 @@ nobody_there_is_unreachable(void **state)
     server_start(&server);
     server_stop(&server); // the port is free again: nobody listens
     FILE *file = file_with("x");
-    assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 1, NULL, &problem),
+    assert_int_equal(transfer_upload(transfer, server.url, fileno(file),
+                                     &(struct transfer_want){.size = 1}, NULL, &problem),
                      ZKT_UNREACHABLE);
-    assert_int_equal(
-        transfer_upload(transfer, "file:///etc/passwd", fileno(file), 1, NULL, &problem),
-        ZKT_INVALID);
+    assert_int_equal(transfer_upload(transfer, "file:///etc/passwd", fileno(file),
+                                     &(struct transfer_want){.size = 1}, NULL, &problem),
+                     ZKT_INVALID);
     fclose(file);
     transfer_destroy(&transfer);
 }
@@ -261,10 +263,11 @@ a_watcher_can_stop_it(void **state)
     struct transfer *transfer = transfer_new();
     FILE *file = tmpfile();
     int64_t last = -1;
-    const struct transfer_watch watch = {count_calls, &last};
+    const struct transfer_watch watch = {.on_progress = count_calls, .arg = &last};
     assert_int_equal(ftruncate(fileno(file), 999), 0);
     server_start(&server);
-    assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 999, &watch, &problem),
+    assert_int_equal(transfer_upload(transfer, server.url, fileno(file),
+                                     &(struct transfer_want){.size = 999}, &watch, &problem),
                      ZKT_CANCELLED);
     transfer_destroy(&transfer);
     server_stop(&server);
@@ -288,9 +291,10 @@ a_watcher_can_stop_it_while_nothing_comes(void **state)
     struct transfer *transfer = transfer_new();
     FILE *file = file_with("hello");
     int idle_calls = 0;
-    const struct transfer_watch watch = {stop_when_idle, &idle_calls};
+    const struct transfer_watch watch = {.on_progress = stop_when_idle, .arg = &idle_calls};
     server_start(&server); // takes connections, answers nothing
-    assert_int_equal(transfer_upload(transfer, server.url, fileno(file), 5, &watch, &problem),
+    assert_int_equal(transfer_upload(transfer, server.url, fileno(file),
+                                     &(struct transfer_want){.size = 5}, &watch, &problem),
                      ZKT_CANCELLED);
     transfer_destroy(&transfer);
     server_stop(&server);

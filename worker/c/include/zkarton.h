@@ -135,6 +135,9 @@ zkt_task_set_fd(zkt_task_t *task, const char *key, const char *name, int fd);
 // A zip of everything below path, flag Directory (B3). The zip is made now, in a temporary file.
 void
 zkt_task_set_directory(zkt_task_t *task, const char *key, const char *path);
+// What zkt_client_put put: the object becomes this task's. A token is good for one task.
+void
+zkt_task_set_token(zkt_task_t *task, const char *key, const char *token);
 // By reference, nothing is copied (B4).
 void
 zkt_task_set_resource(zkt_task_t *task, const char *key, const zkt_resource_t *resource);
@@ -357,6 +360,8 @@ typedef void (*zkt_progress_fn)(void *arg, const char *name, int64_t done_bytes,
 // taken_count: consumers that took it.
 typedef void (*zkt_sent_fn)(void *arg, const char *root_uid, enum zkt_err result,
                             uint32_t taken_count, const char *error);
+// A line for people: that the object store is away, and that it is tried again.
+typedef void (*zkt_notice_fn)(void *arg, const char *text);
 typedef struct {
     const char *identity;       // may be empty (P13); becomes the header "origin"
     const zkt_config_t *config; // NULL: the usual search; borrowed until destroy
@@ -367,7 +372,8 @@ typedef struct {
     unsigned window_tasks; // most posted tasks under way before post waits; 0: 16384
     zkt_progress_fn on_progress;
     zkt_sent_fn on_sent;
-    void *arg; // of both
+    void *arg; // of these
+    zkt_notice_fn on_notice;
 } zkt_client_options_t;
 typedef struct {
     uint64_t finished_count;
@@ -406,6 +412,14 @@ zkt_client_control(zkt_client_t *client, const char *what, const char *json, zkt
 // foreign task: operators only.
 ZKT_MUST enum zkt_err
 zkt_client_download(zkt_client_t *client, const zkt_resource_t *resource, int fd);
+// Uploads a file (or a directory, as zip) ahead of the task that will refer to it. *token, freed by
+// the caller, is a secret: whoever has it may send the object once (zkt_task_set_token), also
+// another process, for [object] upload_grace (an hour). name NULL: the last part of path.
+ZKT_MUST enum zkt_err
+zkt_client_put(zkt_client_t *client, const char *path, const char *name, char **token);
+// After a send with the token that failed: the token is good again, for upload_grace from now.
+ZKT_MUST enum zkt_err
+zkt_client_give_back(zkt_client_t *client, const char *token);
 // A resource by its uid alone, for zkt_client_download; the caller destroys the value.
 zkt_value_t *
 zkt_value_from_resource_uid(const char *uid);
