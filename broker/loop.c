@@ -21,6 +21,7 @@
 #include "core/engine.h"
 #include "endpoints.h"
 #include "http/server.h"
+#include "io/assembler.h"
 #include "io/front.h"
 #include "io/janitor.h"
 #include "io/log_pub.h"
@@ -45,6 +46,7 @@ struct loop {
     struct object_store *objects;
     struct http_server *http;
     struct janitor *janitor;
+    struct assembler *assembler;
     char http_address[300];
     char events_told[300]; // as WELCOME tells it: without the host when it listens on all
     char http_told[300];
@@ -93,6 +95,30 @@ effect_presign_get(void *arg, const struct uid *object, struct bytes *out)
 {
     struct loop *loop = arg;
     return object_store_presign_get(loop->objects, object, clock_wall_ms() / 1000, out);
+}
+
+static void
+effect_begin_parts(void *arg, uint64_t request, const struct object_item *object)
+{
+    struct loop *loop = arg;
+    assembler_begin(loop->assembler, request, object);
+}
+
+static enum zkt_err
+effect_presign_part(void *arg, const struct uid *object, struct span upload, uint32_t part,
+                    int64_t size, struct bytes *out)
+{
+    struct loop *loop = arg;
+    return object_store_presign_part(loop->objects, object, upload, part, size,
+                                     clock_wall_ms() / 1000, out);
+}
+
+static void
+effect_complete_parts(void *arg, uint64_t request, const struct object_item *object,
+                      const struct upload_parts *parts)
+{
+    struct loop *loop = arg;
+    assembler_complete(loop->assembler, request, object, parts);
 }
 
 static void
@@ -211,32 +237,38 @@ open_engine(struct loop *loop, struct problem *problem)
 {
     const struct broker_options *options = loop->options;
     char *store_path = xasprintf("%s/store", options->data_path);
-    struct engine_options engine_options = {.effects = {.arg = loop,
-                                                        .send = effect_send,
-                                                        .is_wanted = effect_is_wanted,
-                                                        .publish = effect_publish,
-                                                        .presign_put = effect_presign_put,
-                                                        .presign_get = effect_presign_get,
-                                                        .delete_object = effect_delete_object,
-                                                        .random_uid = effect_random_uid,
-                                                        .fail = effect_fail,
-                                                        .forget_peer = effect_forget_peer},
-                                            .store = {.path = store_path,
-                                                      .codec = &wire_task_codec,
-                                                      .finished_ttl_ms = options->finished_ttl_ms,
-                                                      .crashed_ttl_ms = options->crashed_ttl_ms,
-                                                      .tasks_max = options->tasks_max,
-                                                      .bytes_max = options->bytes_max,
-                                                      .free_min_bytes = options->free_min_bytes,
-                                                      .upload_grace_ms = options->upload_grace_ms},
-                                            .interval_ms = options->heartbeat_ms,
-                                            .expiry_ms = options->expiry_ms,
-                                            .expiry_max_ms = options->expiry_max_ms,
-                                            .resume_grace_ms = options->resume_grace_ms,
-                                            .deliveries_max = options->deliveries_max,
-                                            .events_address = span_of_text(loop->events_told),
-                                            .http_address = span_of_text(loop->http_told),
-                                            .object_kind = span_of_text(loop->objects->kind)};
+    struct engine_options engine_options = {
+        .effects = {.arg = loop,
+                    .send = effect_send,
+                    .is_wanted = effect_is_wanted,
+                    .publish = effect_publish,
+                    .presign_put = effect_presign_put,
+                    .presign_get = effect_presign_get,
+                    .begin_parts = effect_begin_parts,
+                    .presign_part = effect_presign_part,
+                    .complete_parts = effect_complete_parts,
+                    .delete_object = effect_delete_object,
+                    .random_uid = effect_random_uid,
+                    .fail = effect_fail,
+                    .forget_peer = effect_forget_peer},
+        .store = {.path = store_path,
+                  .codec = &wire_task_codec,
+                  .finished_ttl_ms = options->finished_ttl_ms,
+                  .crashed_ttl_ms = options->crashed_ttl_ms,
+                  .tasks_max = options->tasks_max,
+                  .bytes_max = options->bytes_max,
+                  .free_min_bytes = options->free_min_bytes,
+                  .upload_grace_ms = options->upload_grace_ms},
+        .interval_ms = options->heartbeat_ms,
+        .expiry_ms = options->expiry_ms,
+        .expiry_max_ms = options->expiry_max_ms,
+        .resume_grace_ms = options->resume_grace_ms,
+        .deliveries_max = options->deliveries_max,
+        .events_address = span_of_text(loop->events_told),
+        .http_address = span_of_text(loop->http_told),
+        .object_kind = span_of_text(loop->objects->kind),
+        .multipart_threshold =
+            loop->objects->ops->multipart_begin != NULL ? loop->options->multipart_threshold : 0};
     uid_random(&engine_options.store.store_id);
     enum zkt_err err =
         engine_new(&engine_options, clock_monotonic_ms(), clock_wall_ms(), &loop->engine, problem);
@@ -263,6 +295,9 @@ open_all(struct loop *loop, struct problem *problem)
     }
     if (err == ZKT_OK) {
         err = janitor_start(loop->zmq_context, loop->objects, &loop->janitor, problem);
+    }
+    if (err == ZKT_OK) {
+        err = assembler_start(loop->zmq_context, loop->objects, &loop->assembler, problem);
     }
     if (err == ZKT_OK) {
         err = open_engine(loop, problem);
@@ -313,6 +348,7 @@ loop_destroy(struct loop **loop_p)
     }
     engine_destroy(&loop->engine);
     front_destroy(&loop->front);
+    assembler_stop(&loop->assembler);
     janitor_stop(&loop->janitor);
     http_server_stop(&loop->http);
     log_pub_destroy(&loop->log_pub);
@@ -355,6 +391,25 @@ take_words(struct loop *loop)
             engine_object_found(loop->engine, &uid);
         }
     }
+}
+
+static void
+take_assemblies(struct loop *loop)
+{
+    struct bytes upload = {0};
+    uint64_t request;
+    struct problem problem;
+    enum assembly what;
+    while ((what = assembler_receive(loop->assembler, &request, &upload, &problem)) !=
+           ASSEMBLY_NONE) {
+        if (what == ASSEMBLY_BEGUN) {
+            engine_parts_begun(loop->engine, request, bytes_span(&upload), &problem);
+        } else {
+            engine_parts_completed(loop->engine, request, &problem);
+        }
+        bytes_clear(&upload);
+    }
+    bytes_fini(&upload);
 }
 
 // Objects that nobody knows: of uploads that ended after their hold, or of a store that was put
@@ -402,6 +457,7 @@ wait_for_something(struct loop *loop, int signal_fd, int64_t timeout_ms)
         {.socket = front_socket(loop->front), .events = is_full ? 0 : ZMQ_POLLIN},
         {.socket = log_pub_socket(loop->log_pub), .events = ZMQ_POLLIN},
         {.socket = janitor_socket(loop->janitor), .events = ZMQ_POLLIN},
+        {.socket = assembler_socket(loop->assembler), .events = ZMQ_POLLIN},
         {.socket = front_monitor(loop->front), .events = ZMQ_POLLIN},
         {.fd = signal_fd, .events = ZMQ_POLLIN},
         {.fd = store_fd(engine_store(loop->engine)), .events = ZMQ_POLLIN},
@@ -414,9 +470,12 @@ wait_for_something(struct loop *loop, int signal_fd, int64_t timeout_ms)
         take_words(loop);
     }
     if (items[3].revents != 0) {
-        front_watch(loop->front);
+        take_assemblies(loop);
     }
     if (items[4].revents != 0) {
+        front_watch(loop->front);
+    }
+    if (items[5].revents != 0) {
         take_signals(loop, signal_fd);
     }
 }

@@ -198,6 +198,8 @@ take_values(struct broker_options *options)
     options->free_min_bytes = (uint64_t)config_size(config, "store", "min_free", 1 << 30);
     options->upload_grace_ms = config_duration_ms(config, "object", "upload_grace", 3600000);
     options->url_ttl_ms = config_duration_ms(config, "object", "url_ttl", 3600000);
+    options->multipart_threshold =
+        config_size(config, "object", "multipart_threshold", INT64_C(64) << 20);
 }
 
 static bool

@@ -26,8 +26,9 @@ struct broker_options {
     uint64_t free_min_bytes;
     int64_t upload_grace_ms;
     int64_t url_ttl_ms;
-    bool is_temporary; // --dev: the data directory is removed at the end
-    bool check_only;   // --check-config
+    int64_t multipart_threshold; // bytes; larger objects may come in parts
+    bool is_temporary;           // --dev: the data directory is removed at the end
+    bool check_only;             // --check-config
 };
 
 enum parsed { PARSED_RUN, PARSED_DONE, PARSED_WRONG };

@@ -68,7 +68,8 @@ answer_urls(struct engine *engine, struct session *session, const struct request
         struct bytes url = {0};
         enum zkt_err code =
             effects->presign_part(effects->arg, &item->uid, upload, part, size, &url);
-        parts[i] = (struct upload_part){.url = span_of(arena_copy(arena, url.data, url.len), url.len)};
+        parts[i] =
+            (struct upload_part){.url = span_of(arena_copy(arena, url.data, url.len), url.len)};
         bytes_fini(&url);
         if (code != ZKT_OK) {
             return problem_set(problem, code, "no address can be given for a part");
@@ -162,7 +163,7 @@ static struct session *
 take_request(struct engine *engine, uint64_t number, struct request_open *request)
 {
     struct session *session = request_open_take(engine, number, request)
-                                  ? table_get(&engine->sessions, request->session)
+                                  ? number_map_get(&engine->sessions, request->session)
                                   : NULL;
     if (session != NULL) {
         session->requests_count--;

@@ -289,8 +289,8 @@ struct object_held {
 bool
 store_object_held(const struct store *store, const struct uid *object, const struct uid *instance,
                   struct object_held *out);
-// store_object_gone tells of an object that was deleted not long ago: with which task (none: no task
-// came for it in time), and when. In memory only, the last LIMIT_GONE_OBJECTS.
+// store_object_gone tells of an object that was deleted not long ago: with which task (none: no
+// task came for it in time), and when. In memory only, the last LIMIT_GONE_OBJECTS.
 bool
 store_object_gone(const struct store *store, const struct uid *object, struct uid *task,
                   int64_t *at_ms);

@@ -24,6 +24,7 @@ const struct option_row option_table[] = {
     {"object", "kind", OPTION_CHOICE, "dir", 0, INT64_MAX, "dir"},
     {"object", "upload_grace", OPTION_DURATION, "1h", 1000, INT64_MAX, NULL},
     {"object", "url_ttl", OPTION_DURATION, "1h", 1000, INT64_MAX, NULL},
+    {"object", "multipart_threshold", OPTION_SIZE, "64MiB", 5242880, INT64_MAX, NULL},
     {"object", "public_address", OPTION_TEXT, NULL, 0, INT64_MAX, NULL},
     {"auth", "insecure", OPTION_BOOLEAN, "no", 0, INT64_MAX, NULL},
     {"auth", "keys", OPTION_TEXT, NULL, 0, INT64_MAX, NULL},

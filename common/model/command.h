@@ -240,11 +240,11 @@ struct command {
         struct report report;
         struct reported reported;
         struct revoke revoke;
-        struct value log_records; // LOG {records: [map]}: VALUE_LIST
-        struct objects objects;   // UPLOAD, DOWNLOAD, URLS
-        struct upload_parts parts;       // PARTS, PART_URLS, COMPLETE
-        struct uid completed;     // COMPLETED {uid}
-        struct uid wait_root;     // WAIT {root}
+        struct value log_records;  // LOG {records: [map]}: VALUE_LIST
+        struct objects objects;    // UPLOAD, DOWNLOAD, URLS
+        struct upload_parts parts; // PARTS, PART_URLS, COMPLETE
+        struct uid completed;      // COMPLETED {uid}
+        struct uid wait_root;      // WAIT {root}
         struct done done;
         struct request request; // QUERY, CONTROL
         struct answer answer;

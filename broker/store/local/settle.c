@@ -201,7 +201,7 @@ end_entry(struct store *store, uint32_t index, bool is_finished)
     if ((entry->flags & ENTRY_HAS_OBJECTS) != 0 && entry->body != 0) {
         const struct body *body = body_at(store, entry->body);
         struct uid task;
-        uid_routed(store->id, entry->sequence, &task);
+        uid_routed(store->id, entry_sequence(entry), &task);
         objects_unref(store, span_of(body->data, body->len), &task);
     }
     uint64_t number = blob_number(store, entry);

@@ -1,0 +1,243 @@
+// The loop and the thread hand each other pointers over a pair of inproc sockets without a limit:
+// who receives one owns it. NULL asks the thread to end.
+#include "io/assembler.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/uid.h"
+
+struct order {
+    enum assembly what;
+    uint64_t request;
+    struct arena arena; // of upload and etags
+    struct object_info object;
+    uint8_t sha256[32];
+    struct span upload;
+    struct span *etags;
+    size_t etags_count;
+    // The outcome.
+    struct bytes begun;
+    struct problem problem;
+};
+
+struct assembler {
+    void *socket; // the loop's end
+    pthread_t thread;
+    uint64_t waiting_count;
+};
+
+// The thread's own.
+struct bench {
+    void *socket;
+    struct object_store *store;
+};
+
+static void *
+open_pair(void *zmq_context)
+{
+    void *socket = zmq_socket(zmq_context, ZMQ_PAIR);
+    int none = 0;
+    if (socket != NULL) {
+        zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none);
+        zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none);
+        zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none);
+    }
+    return socket;
+}
+
+static void
+hand(void *socket, struct order *order)
+{
+    while (zmq_send(socket, &order, sizeof order, 0) == -1) {
+        zkt_assert(errno == EINTR || errno == ETERM);
+        if (errno == ETERM) {
+            return;
+        }
+    }
+}
+
+static struct order *
+order_new(enum assembly what, uint64_t request, const struct object_item *object)
+{
+    struct order *order = xcalloc(1, sizeof *order);
+    order->what = what;
+    order->request = request;
+    arena_init(&order->arena);
+    order->object = (struct object_info){.uid = object->uid, .size = object->size};
+    memcpy(order->sha256, object->sha256, sizeof order->sha256);
+    return order;
+}
+
+static void
+order_destroy(struct order *order)
+{
+    bytes_fini(&order->begun);
+    arena_fini(&order->arena);
+    free(order);
+}
+
+// ---- The thread
+
+static void
+carry_out(struct object_store *store, struct order *order)
+{
+    struct problem *problem = &order->problem;
+    if (order->what == ASSEMBLY_BEGUN) {
+        problem->code = object_store_multipart_begin(store, &order->object, order->sha256,
+                                                     &order->begun, problem);
+    } else {
+        problem->code =
+            object_store_multipart_complete(store, &order->object, order->sha256, order->upload,
+                                            order->etags, order->etags_count, problem);
+    }
+    if (problem->code == ZKT_IO || problem->code == ZKT_DISK_FULL) {
+        // Paths and reasons of the system are for the log, not for the client.
+        log_error("OBJECT-STORE-FAILED", "code=%s reason=\"%s\"", zkt_err_name(problem->code),
+                  problem->text);
+        problem_set(problem, problem->code, "the object store failed; the broker's log says why");
+    }
+}
+
+static void *
+run(void *arg)
+{
+    struct bench bench = *(struct bench *)arg;
+    free(arg);
+    struct order *order = NULL;
+    for (;;) {
+        int len = zmq_recv(bench.socket, &order, sizeof order, 0);
+        if (len == -1 && errno == EINTR) {
+            continue;
+        }
+        if (len != sizeof order || order == NULL) {
+            break;
+        }
+        carry_out(bench.store, order);
+        hand(bench.socket, order);
+    }
+    // Behind the end nothing was asked.
+    zmq_close(bench.socket);
+    return NULL;
+}
+
+// ---- The loop's side
+
+enum zkt_err
+assembler_start(void *zmq_context, struct object_store *store, struct assembler **assembler_p,
+                struct problem *problem)
+{
+    struct assembler *assembler = xcalloc(1, sizeof *assembler);
+    struct bench *bench = xcalloc(1, sizeof *bench);
+    struct uid name;
+    char name_text[UID_TEXT_SIZE];
+    char address[64];
+    uid_random(&name);
+    uid_format(&name, name_text);
+    snprintf(address, sizeof address, "inproc://assembler-%s", name_text);
+    assembler->socket = open_pair(zmq_context);
+    bench->socket = open_pair(zmq_context);
+    bench->store = store;
+    void *bench_socket = bench->socket;
+    *assembler_p = NULL;
+    if (assembler->socket == NULL || bench_socket == NULL ||
+        zmq_bind(assembler->socket, address) != 0 || zmq_connect(bench_socket, address) != 0 ||
+        pthread_create(&assembler->thread, NULL, run, bench) != 0) {
+        enum zkt_err err = problem_set(problem, ZKT_IO, "the assembler did not start: %s",
+                                       zmq_strerror(zmq_errno()));
+        if (assembler->socket != NULL) {
+            zmq_close(assembler->socket);
+        }
+        if (bench_socket != NULL) {
+            zmq_close(bench_socket);
+        }
+        free(bench);
+        free(assembler);
+        return err;
+    }
+    *assembler_p = assembler;
+    return ZKT_OK;
+}
+
+void
+assembler_begin(struct assembler *assembler, uint64_t request, const struct object_item *object)
+{
+    assembler->waiting_count++;
+    hand(assembler->socket, order_new(ASSEMBLY_BEGUN, request, object));
+}
+
+void
+assembler_complete(struct assembler *assembler, uint64_t request, const struct object_item *object,
+                   const struct upload_parts *parts)
+{
+    struct order *order = order_new(ASSEMBLY_COMPLETED, request, object);
+    order->upload = span_of(arena_copy(&order->arena, parts->upload.data, parts->upload.len),
+                            parts->upload.len);
+    order->etags_count = parts->items_count;
+    order->etags = arena_alloc(&order->arena, parts->items_count * sizeof *order->etags + 1);
+    for (size_t at = 0; at < parts->items_count; at++) {
+        struct span etag = parts->items[at].etag;
+        order->etags[at] = span_of(arena_copy(&order->arena, etag.data, etag.len), etag.len);
+    }
+    assembler->waiting_count++;
+    hand(assembler->socket, order);
+}
+
+void *
+assembler_socket(struct assembler *assembler)
+{
+    return assembler->socket;
+}
+
+enum assembly
+assembler_receive(struct assembler *assembler, uint64_t *request, struct bytes *upload,
+                  struct problem *problem)
+{
+    struct order *order = NULL;
+    if (zmq_recv(assembler->socket, &order, sizeof order, ZMQ_DONTWAIT) != sizeof order) {
+        return ASSEMBLY_NONE;
+    }
+    zkt_assert(assembler->waiting_count > 0);
+    assembler->waiting_count--;
+    enum assembly what = order->what;
+    *request = order->request;
+    *problem = order->problem;
+    bytes_append(upload, order->begun.data, order->begun.len);
+    order_destroy(order);
+    return what;
+}
+
+uint64_t
+assembler_waiting_count(const struct assembler *assembler)
+{
+    return assembler->waiting_count;
+}
+
+void
+assembler_stop(struct assembler **assembler_p)
+{
+    struct assembler *assembler = *assembler_p;
+    *assembler_p = NULL;
+    if (assembler == NULL) {
+        return;
+    }
+    struct bytes unused = {0};
+    uint64_t request;
+    struct problem problem;
+    hand(assembler->socket, NULL);
+    pthread_join(assembler->thread, NULL);
+    while (assembler_receive(assembler, &request, &unused, &problem) != ASSEMBLY_NONE) {
+    }
+    bytes_fini(&unused);
+    zmq_close(assembler->socket);
+    free(assembler);
+}

@@ -1,0 +1,39 @@
+// assembler.h: begins uploads in parts and makes objects of their parts, on a thread of its own: it
+// may take as long as the network, or reading gigabytes again, takes; neither the loop nor the
+// janitor waits for that. What is asked is answered in order, once. An upload that nobody goes on
+// with is the janitor's.
+#pragma once
+#include "base/problem.h"
+#include "model/command.h"
+#include "object/object_store.h"
+
+struct assembler;
+
+enum assembly { ASSEMBLY_NONE, ASSEMBLY_BEGUN, ASSEMBLY_COMPLETED };
+
+// assembler_start borrows context and store.
+ZKT_MUST enum zkt_err
+assembler_start(void *zmq_context, struct object_store *store, struct assembler **assembler,
+                struct problem *problem);
+// assembler_begin and assembler_complete (of the upload and the tags of parts) copy what they are
+// given and never block.
+void
+assembler_begin(struct assembler *assembler, uint64_t request, const struct object_item *object);
+void
+assembler_complete(struct assembler *assembler, uint64_t request, const struct object_item *object,
+                   const struct upload_parts *parts);
+// assembler_socket is readable when assembler_receive may have something.
+void *
+assembler_socket(struct assembler *assembler);
+// assembler_receive takes one outcome: what it was, of which request, how it ended (code of
+// problem), and of BEGUN the upload's id, appended to upload.
+enum assembly
+assembler_receive(struct assembler *assembler, uint64_t *request, struct bytes *upload,
+                  struct problem *problem);
+// assembler_waiting_count: asked, not yet received back.
+uint64_t
+assembler_waiting_count(const struct assembler *assembler);
+// assembler_stop waits for what is under way (object_store_interrupt shortens it); the rest is
+// dropped: who asked asks again.
+void
+assembler_stop(struct assembler **assembler_p);
