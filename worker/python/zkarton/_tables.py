@@ -26,6 +26,10 @@ VERBS: Dict[str, int] = {
     "RETIRE": 20,
     "BYE": 21,
     "ERROR": 22,
+    "PARTS": 23,
+    "PART_URLS": 24,
+    "COMPLETE": 25,
+    "COMPLETED": 26,
 }
 ERRORS: Dict[int, str] = {
     0: "OK",
@@ -87,7 +91,11 @@ LIMITS: Dict[str, int] = {
     "HEADERS_COUNT": 1024,
     "HEADER_NAME_BYTES": 1024,
     "RESOURCES_COUNT": 4096,
-    "RESOURCE_NAME_BYTES": 16384,
+    "RESOURCE_NAME_BYTES": 65536,
+    "PARTS": 10000,
+    "PART_URLS": 256,
+    "ETAG_BYTES": 127,
+    "UPLOAD_ID_BYTES": 1024,
     "ERROR_BYTES": 65536,
     "SUBMITS_OPEN": 1024,
     "VALUE_DEPTH": 64,
@@ -127,6 +135,7 @@ LIMITS: Dict[str, int] = {
     "INSTANCE_ERRORS": 64,
     "FINISHED_RING": 65536,
     "SKELETON_BYTES": 4096,
+    "GONE_OBJECTS": 4096,
 }
 # (section, option): (type, default)
 OPTIONS: Dict[str, Tuple[str, Optional[str]]] = {
@@ -152,6 +161,7 @@ OPTIONS: Dict[str, Tuple[str, Optional[str]]] = {
     "object.kind": ("choice", "dir"),
     "object.upload_grace": ("duration", "1h"),
     "object.url_ttl": ("duration", "1h"),
+    "object.multipart_threshold": ("size", "64MiB"),
     "object.public_address": ("text", None),
     "auth.insecure": ("boolean", "no"),
     "auth.keys": ("text", None),
