@@ -257,6 +257,13 @@ parse_sha256(const char *text, uint8_t sha256[32])
     return true;
 }
 
+static const char *
+own_secret(void *arg, const char *access)
+{
+    const struct object_dir *dir = arg;
+    return strcmp(access, dir->key.access) == 0 ? dir->secret : NULL;
+}
+
 enum zkt_err
 object_dir_authorize(struct object_store *store, const struct s3_request *request, int64_t now_s,
                      struct object_grant *grant, struct problem *problem)
@@ -273,15 +280,22 @@ object_dir_authorize(struct object_store *store, const struct s3_request *reques
     if (strcmp(request->method, "HEAD") == 0) {
         signed_request.method = "GET";
     }
-    // Our own URLs are signed for our host or for any; a client of S3 signs what it dialled.
+    // Our own URLs are signed for our host or for any; who has our secret signs what it dialled.
     signed_request.host = dir->host;
-    enum zkt_err err = s3_verify(&dir->key, &signed_request, now_s, problem);
-    if (err != ZKT_OK && request->host != NULL && strcmp(request->host, dir->host) != 0) {
+    signed_request.headers_count = 0;
+    const struct s3_keys keys = {.secret_of = own_secret, .arg = object_dir_of(store)};
+    struct s3_verified verified;
+    enum s3_code code = s3_verify(&keys, &signed_request, now_s, &verified, problem);
+    if (code != S3_OK && request->host != NULL && strcmp(request->host, dir->host) != 0) {
         signed_request.host = request->host;
-        err = s3_verify(&dir->key, &signed_request, now_s, problem);
+        code = s3_verify(&keys, &signed_request, now_s, &verified, problem);
     }
-    if (err != ZKT_OK || !grant->is_put) {
-        return err;
+    if (code != S3_OK) {
+        problem->code = ZKT_DENIED;
+        return ZKT_DENIED;
+    }
+    if (!grant->is_put) {
+        return ZKT_OK;
     }
     if (!parse_size(s3_param_value(request, "x-zkt-size"), &grant->size) ||
         !parse_sha256(s3_param_value(request, "x-zkt-sha256"), grant->sha256)) {

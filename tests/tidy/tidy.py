@@ -21,6 +21,7 @@ HOMES = {
     "ini.h": ["common/config/"],
     "microhttpd.h": ["broker/http/"],
     "curl/curl.h": ["common/object/", "broker/io/janitor.c", "worker/c/"],
+    "expat.h": ["common/object/xml.c"],
     "openssl/": ["common/object/", "worker/c/", "worker/samples/"],
     "zip.h": ["worker/c/"],
     "magic.h": ["worker/samples/"],

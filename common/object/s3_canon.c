@@ -1,0 +1,204 @@
+// What is signed: the canonical form of a request, and the chain of keys, as AWS documents them.
+#include "object/s3_sign_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/assert.h"
+
+static bool
+is_plain(unsigned char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || byte == '-' || byte == '_' || byte == '.' || byte == '~';
+}
+
+void
+s3_escape(struct bytes *out, const char *text, bool keep_slash)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
+        if (is_plain(*at) || (keep_slash && *at == '/')) {
+            bytes_append_byte(out, *at);
+        } else {
+            const char escaped[] = {'%', digits[*at >> 4], digits[*at & 15]};
+            bytes_append(out, escaped, sizeof(escaped));
+        }
+    }
+}
+
+void
+s3_hex(const uint8_t digest[S3_DIGEST_BYTES], char hex[S3_HEX_SIZE])
+{
+    for (size_t i = 0; i < S3_DIGEST_BYTES; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+}
+
+// ---- Keys
+
+static void
+hmac(const void *key, size_t key_len, const void *data, size_t data_len,
+     uint8_t digest[S3_DIGEST_BYTES])
+{
+    unsigned digest_len = 0;
+    unsigned char *done =
+        HMAC(EVP_sha256(), key, (int)key_len, data, data_len, digest, &digest_len);
+    zkt_assert(done != NULL);
+    zkt_assert(digest_len == S3_DIGEST_BYTES);
+}
+
+static void
+hmac_text(uint8_t key[S3_DIGEST_BYTES], const char *text)
+{
+    uint8_t next[S3_DIGEST_BYTES];
+    hmac(key, S3_DIGEST_BYTES, text, strlen(text), next);
+    memcpy(key, next, S3_DIGEST_BYTES);
+    OPENSSL_cleanse(next, sizeof(next));
+}
+
+void
+s3_day_key(const char *secret, const char *date, const char *region, uint8_t out[S3_DIGEST_BYTES])
+{
+    struct bytes first = {0};
+    bytes_printf(&first, "AWS4%s", secret);
+    hmac(first.data, first.len, date, 8, out);
+    OPENSSL_cleanse(first.data, first.len);
+    bytes_fini(&first);
+    hmac_text(out, region);
+    hmac_text(out, "s3");
+    hmac_text(out, "aws4_request");
+}
+
+// ---- The canonical request
+
+// The order of the escaped texts: what has to be escaped begins with '%', which comes before every
+// plain character.
+static int
+compare_escaped(const char *a, const char *b)
+{
+    while (*a != '\0' && *a == *b) {
+        a++;
+        b++;
+    }
+    unsigned char left = (unsigned char)*a;
+    unsigned char right = (unsigned char)*b;
+    if (left == '\0' || right == '\0' || is_plain(left) == is_plain(right)) {
+        return left - right;
+    }
+    return is_plain(left) ? 1 : -1;
+}
+
+static int
+compare_params(const void *a, const void *b)
+{
+    const struct s3_param *left = a;
+    const struct s3_param *right = b;
+    int order = compare_escaped(left->name, right->name);
+    return order != 0 ? order : compare_escaped(left->value, right->value);
+}
+
+void
+s3_query(struct bytes *out, struct s3_param *params, size_t params_count)
+{
+    if (params_count > 0) {
+        qsort(params, params_count, sizeof(*params), compare_params);
+    }
+    for (size_t i = 0; i < params_count; i++) {
+        if (i > 0) {
+            bytes_append_byte(out, '&');
+        }
+        s3_escape(out, params[i].name, false);
+        bytes_append_byte(out, '=');
+        s3_escape(out, params[i].value, false);
+    }
+}
+
+// Blanks at the ends go, runs of them become one.
+void
+s3_header_line(struct bytes *out, const char *name, const char *value)
+{
+    for (const char *at = name; *at != '\0'; at++) {
+        bytes_append_byte(out, (uint8_t)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at));
+    }
+    bytes_append_byte(out, ':');
+    bool has_blank = false;
+    size_t start = out->len;
+    for (const char *at = value; *at != '\0'; at++) {
+        if (*at == ' ' || *at == '\t') {
+            has_blank = out->len > start;
+            continue;
+        }
+        if (has_blank) {
+            bytes_append_byte(out, ' ');
+            has_blank = false;
+        }
+        bytes_append_byte(out, (uint8_t)*at);
+    }
+    bytes_append_byte(out, '\n');
+}
+
+void
+s3_signature(const struct s3_terms *terms, char hex[S3_HEX_SIZE])
+{
+    struct bytes text = {0};
+    uint8_t digest[S3_DIGEST_BYTES];
+    bytes_printf(&text, "%s\n", terms->method);
+    s3_escape(&text, terms->path, true);
+    bytes_append_byte(&text, '\n');
+    s3_query(&text, terms->params, terms->params_count);
+    bytes_append_byte(&text, '\n');
+    bytes_append(&text, terms->lines->data, terms->lines->len);
+    bytes_printf(&text, "\n%s\n%s", terms->signed_names, terms->payload);
+    int done = EVP_Digest(text.data, text.len, digest, NULL, EVP_sha256(), NULL);
+    zkt_assert(done == 1);
+    s3_hex(digest, hex);
+    bytes_clear(&text);
+    bytes_printf(&text, S3_ALGORITHM "\n%s\n%s\n%s", terms->date, terms->scope, hex);
+    hmac(terms->day_key, S3_DIGEST_BYTES, text.data, text.len, digest);
+    s3_hex(digest, hex);
+    bytes_fini(&text);
+}
+
+// ---- Streamed bodies
+
+static void
+chain(const struct s3_verified *seed, const char *kind, const char *previous, const char *hashes,
+      char out[S3_HEX_SIZE])
+{
+    struct bytes text = {0};
+    uint8_t digest[S3_DIGEST_BYTES];
+    bytes_printf(&text, S3_ALGORITHM "-%s\n%s\n%s\n%s\n%s", kind, seed->date, seed->scope, previous,
+                 hashes);
+    hmac(seed->day_key, S3_DIGEST_BYTES, text.data, text.len, digest);
+    s3_hex(digest, out);
+    bytes_fini(&text);
+}
+
+void
+s3_chunk_signature(const struct s3_verified *seed, const char *previous,
+                   const uint8_t sha256[S3_DIGEST_BYTES], char out[S3_HEX_SIZE])
+{
+    char hex[S3_HEX_SIZE];
+    char hashes[2 * S3_HEX_SIZE];
+    s3_hex(sha256, hex);
+    snprintf(hashes, sizeof(hashes), S3_EMPTY_SHA256 "\n%s", hex);
+    chain(seed, "PAYLOAD", previous, hashes, out);
+}
+
+void
+s3_trailer_signature(const struct s3_verified *seed, const char *previous, struct span trailer,
+                     char out[S3_HEX_SIZE])
+{
+    uint8_t digest[S3_DIGEST_BYTES];
+    char hex[S3_HEX_SIZE];
+    int done = EVP_Digest(trailer.data, trailer.len, digest, NULL, EVP_sha256(), NULL);
+    zkt_assert(done == 1);
+    s3_hex(digest, hex);
+    chain(seed, "TRAILER", previous, hex, out);
+}
