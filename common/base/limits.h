@@ -66,7 +66,7 @@ enum {
     LIMIT_BATCH_BYTES = 16 << 20,
     LIMIT_INTENT_SLICE = 1000,   // records that an intent touches in a turn
     LIMIT_INSTANCE_ERRORS = 64,  // remembered permanent refusals of an instance
-    LIMIT_FINISHED_RING = 65536, // analyses remembered after they finished
+    LIMIT_FINISHED_RING = 65536, // analyses remembered after they finished; a power of two
     LIMIT_SKELETON_BYTES = 4096,
     LIMIT_GONE_OBJECTS = 4096, // deleted ones that are remembered, to say why
 };

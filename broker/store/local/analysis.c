@@ -72,50 +72,6 @@ analysis_enter(struct store *store, uint32_t index)
     store->live_analyses_count += analysis_at(store, index)->live_count++ == 0;
 }
 
-static uint64_t
-hash_done(const void *item)
-{
-    return uid_hash(&((const struct done_analysis *)item)->root);
-}
-
-static struct index_hash_items
-done_items(const struct store *store)
-{
-    return (struct index_hash_items){.slab = &store->done,
-                                     .link_offset = offsetof(struct done_analysis, hash_next),
-                                     .hash = hash_done};
-}
-
-// The last completion of an analysis; NULL: not known any more. The newest is first in its chain.
-static const struct done_analysis *
-find_done(const struct store *store, const struct uid *root)
-{
-    uint32_t index = index_hash_first(&store->done_hash, uid_hash(root));
-    while (index != 0) {
-        const struct done_analysis *done = slab_at(&store->done, index);
-        if (uid_equal(&done->root, root)) {
-            return done;
-        }
-        index = done->hash_next;
-    }
-    return NULL;
-}
-
-static void
-remember_done(struct store *store, const struct done_analysis *done)
-{
-    struct index_hash_items items = done_items(store);
-    uint32_t index = store->done_next;
-    if (store->done.used_count < LIMIT_FINISHED_RING) {
-        index = slab_take(&store->done);
-    } else {
-        index_hash_remove(&store->done_hash, &items, index);
-    }
-    *(struct done_analysis *)slab_at(&store->done, index) = *done;
-    index_hash_put(&store->done_hash, &items, index);
-    store->done_next = index % LIMIT_FINISHED_RING + 1; // the oldest, when all are taken
-}
-
 void
 analysis_leave(struct store *store, uint32_t index, bool is_finished, bool is_crashed)
 {
@@ -130,14 +86,13 @@ analysis_leave(struct store *store, uint32_t index, bool is_finished, bool is_cr
     store->live_analyses_count--;
     struct done_waiting *waiting = xcalloc(1, sizeof *waiting);
     waiting->batch = store->open_number;
-    waiting->done.root = analysis->root;
-    waiting->done.counts =
-        (struct analysis_counts){.finished_count = analysis->finished_count,
-                                 .crashed_count = analysis->crashed_count,
-                                 .started_ms = (int64_t)analysis->created_s * 1000,
-                                 .done_ms = store->now_ms};
+    waiting->root = analysis->root;
+    waiting->counts = (struct analysis_counts){.finished_count = analysis->finished_count,
+                                               .crashed_count = analysis->crashed_count,
+                                               .started_ms = (int64_t)analysis->created_s * 1000,
+                                               .done_ms = store->now_ms};
     list_append(&store->done_waiting, &waiting->link);
-    remember_done(store, &waiting->done);
+    done_ring_put(&store->done, &waiting->root, &waiting->counts);
 }
 
 void
@@ -170,13 +125,13 @@ store_analysis_is_live(const struct store *store, const struct uid *root)
 bool
 store_analysis_done(const struct store *store, const struct uid *root, struct analysis_counts *out)
 {
-    const struct done_analysis *done = find_done(store, root);
+    const struct analysis_counts *done = done_ring_find(&store->done, root);
     uint32_t index = analysis_find(store, root);
     if (index != 0 && analysis_at(store, index)->live_count > 0) {
         return false; // live again, after a retry
     }
     if (done != NULL) {
-        *out = done->counts;
+        *out = *done;
         return true;
     }
     if (index == 0) {

@@ -44,8 +44,7 @@ make_tables(struct store *store)
     slab_init(&store->bodies, sizeof(struct body));
     index_hash_init(&store->entry_hash);
     index_hash_init(&store->analysis_hash);
-    slab_init(&store->done, sizeof(struct done_analysis));
-    index_hash_init(&store->done_hash);
+    done_ring_init(&store->done, LIMIT_FINISHED_RING);
     number_map_init(&store->consumers);
     number_map_init(&store->holds);
     struct map **maps[] = {&store->blob_refs, &store->identities, &store->instances,
@@ -254,8 +253,7 @@ store_close(struct store **store_p)
     slab_fini(&store->bodies);
     index_hash_fini(&store->entry_hash);
     index_hash_fini(&store->analysis_hash);
-    slab_fini(&store->done);
-    index_hash_fini(&store->done_hash);
+    done_ring_fini(&store->done);
     number_map_fini(&store->consumers);
     number_map_fini(&store->holds);
     bytes_fini(&store->open.ops);
@@ -378,7 +376,7 @@ tell_durable(struct store *store, uint64_t batch)
             break;
         }
         list_remove(link);
-        callbacks->on_analysis_done(callbacks->arg, &waiting->done.root, &waiting->done.counts);
+        callbacks->on_analysis_done(callbacks->arg, &waiting->root, &waiting->counts);
         free(waiting);
     }
     while ((link = list_first(&store->objects_waiting)) != NULL) {

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/number_map.h"
+#include "store/local/done_ring.h"
 #include "store/local/format.h"
 #include "store/local/records.h"
 #include "store/local/slab.h"
@@ -222,15 +223,11 @@ struct finished_old {
     int64_t ended_ms;
 };
 
-struct done_analysis {
-    struct uid root;
-    uint32_t hash_next;
-    struct analysis_counts counts;
-};
 struct done_waiting {
     struct list_link link;
     uint64_t batch;
-    struct done_analysis done;
+    struct uid root;
+    struct analysis_counts counts;
 };
 struct object_waiting {
     struct list_link link;
@@ -290,9 +287,7 @@ struct store {
     struct map *finished;               // root → finished_root
     struct finished_old *finished_ring; // by age
     size_t finished_first, finished_len, finished_capacity;
-    struct slab done; // done_analysis: the last LIMIT_FINISHED_RING, a ring
-    struct index_hash done_hash;
-    uint32_t done_next;
+    struct done_ring done;
     struct list done_waiting, objects_waiting;
     struct gone *gone; // deleted objects, to say why
 
