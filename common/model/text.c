@@ -1,6 +1,7 @@
 // Checks of UTF-8 and WTF-8 (RFC 3629; surrogates allowed one by one in WTF-8, never as a pair).
 #include <string.h>
 
+#include "base/bytes.h"
 #include "model/value.h"
 
 // Length of the sequence at data, 0: wrong. *point is its code point.
@@ -79,4 +80,23 @@ bool
 text_is_wtf8(const void *data, size_t len)
 {
     return check(data, len, true);
+}
+
+void
+text_escape_bytes(const char *text, size_t len, struct bytes *out)
+{
+    const uint8_t *data = (const uint8_t *)text;
+    for (size_t at = 0; at < len;) {
+        uint32_t point = data[at];
+        size_t used = data[at] < 0x80 ? 1 : sequence(data + at, len - at, &point);
+        if (used > 0 && (point < 0xd800 || point > 0xdfff)) {
+            bytes_append(out, data + at, used);
+            at += used;
+            continue;
+        }
+        uint8_t escaped[3] = {0xed, (uint8_t)(0xb0 | (data[at] >> 6 & 3)),
+                              (uint8_t)(0x80 | (data[at] & 0x3f))};
+        bytes_append(out, escaped, sizeof escaped);
+        at++;
+    }
 }

@@ -106,6 +106,10 @@ bool
 text_is_utf8(const void *data, size_t len); // strict: no surrogates, no overlong forms
 bool
 text_is_wtf8(const void *data, size_t len); // UTF-8 plus lone surrogates
+// text_escape_bytes appends text as WTF-8: each byte that is no UTF-8 becomes U+DC80…U+DCFF, as
+// Python's surrogateescape has it.
+void
+text_escape_bytes(const char *text, size_t len, struct bytes *out);
 // value_type_name: "null", "boolean", "integer", "number", "string", "list", "map", "resource".
 const char *
 value_type_name(const struct value *value);

@@ -12,6 +12,7 @@
 #include <zip.h>
 
 #include "base/memory.h"
+#include "model/value.h"
 
 enum { COPY_BYTES = 1 << 16, ENTRIES_MAX = 1 << 20 };
 
@@ -35,8 +36,10 @@ add_entry(zip_t *archive, const FTSENT *entry, size_t root_len, struct problem *
     if (*name == '\0') {
         return ZKT_OK;
     }
+    // A name that is no UTF-8 stays the bytes that it is.
+    zip_flags_t encoding = text_is_utf8(name, strlen(name)) ? ZIP_FL_ENC_UTF_8 : ZIP_FL_ENC_CP437;
     if (entry->fts_info == FTS_D) {
-        return zip_dir_add(archive, name, ZIP_FL_ENC_UTF_8) == -1
+        return zip_dir_add(archive, name, encoding) == -1
                    ? zip_problem(problem, entry->fts_path, archive)
                    : ZKT_OK;
     }
@@ -47,7 +50,7 @@ add_entry(zip_t *archive, const FTSENT *entry, size_t root_len, struct problem *
     if (source == NULL) {
         return zip_problem(problem, entry->fts_path, archive);
     }
-    if (zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) == -1) {
+    if (zip_file_add(archive, name, source, encoding) == -1) {
         zip_source_free(source);
         return zip_problem(problem, entry->fts_path, archive);
     }
@@ -82,6 +85,22 @@ add_tree(zip_t *archive, const char *path, struct problem *problem)
     return err;
 }
 
+// libzip writes no file for an archive without entries: this is one.
+static int
+write_empty(const char *name, struct problem *problem)
+{
+    static const char end[22] = "PK\5\6";
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd != -1 && write(fd, end, sizeof end) == sizeof end && lseek(fd, 0, SEEK_SET) == 0) {
+        return fd;
+    }
+    problem_set(problem, ZKT_IO, "%s: %s", name, strerror(errno));
+    if (fd != -1) {
+        close(fd);
+    }
+    return -1;
+}
+
 int
 zip_directory(const char *path, const char *temp_dir, struct problem *problem)
 {
@@ -104,10 +123,8 @@ zip_directory(const char *path, const char *temp_dir, struct problem *problem)
                            ? problem_set(problem, ZKT_IO, "%s: zip error %d", name, code)
                            : add_tree(archive, path, problem);
     if (err == ZKT_OK && zip_get_num_entries(archive, 0) == 0) {
-        // libzip writes no file for an archive without entries.
-        err = problem_set(problem, ZKT_INVALID, "%s: empty directory", path);
-    }
-    if (err == ZKT_OK && zip_close(archive) == -1) {
+        fd = write_empty(name, problem);
+    } else if (err == ZKT_OK && zip_close(archive) == -1) {
         err = zip_problem(problem, path, archive);
     } else if (err == ZKT_OK) {
         archive = NULL;
@@ -165,7 +182,11 @@ copy_out(zip_file_t *from, int to_fd, const char *name, struct problem *problem)
     zip_int64_t got = 0;
     bool is_written = true;
     while (is_written && (got = zip_fread(from, block, COPY_BYTES)) > 0) {
-        is_written = write(to_fd, block, (size_t)got) == (ssize_t)got;
+        for (zip_int64_t done = 0; is_written && done < got;) {
+            ssize_t written = write(to_fd, block + done, (size_t)(got - done));
+            is_written = written > 0 || (written == -1 && errno == EINTR);
+            done += written > 0 ? written : 0;
+        }
     }
     free(block);
     if (!is_written || got < 0) {
@@ -178,7 +199,7 @@ copy_out(zip_file_t *from, int to_fd, const char *name, struct problem *problem)
 static enum zkt_err
 extract_entry(zip_t *archive, zip_uint64_t entry_index, int folder_fd, struct problem *problem)
 {
-    const char *stored = zip_get_name(archive, entry_index, 0);
+    const char *stored = zip_get_name(archive, entry_index, ZIP_FL_ENC_RAW);
     if (stored == NULL || !is_inside(stored)) {
         return problem_set(problem, ZKT_INVALID, "entry \"%s\" leaves the folder",
                            stored == NULL ? "?" : stored);

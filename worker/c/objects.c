@@ -101,6 +101,8 @@ objects_transfer(struct zkt_client *client)
 {
     if (client->transfer == NULL) {
         client->transfer = transfer_new();
+        transfer_patience(client->transfer,
+                          client->is_stopped != NULL ? WORKER_PATIENCE_MS : CLIENT_PATIENCE_MS);
     }
     return client->transfer;
 }

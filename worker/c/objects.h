@@ -4,6 +4,10 @@
 #include "client.h"
 #include "object/transfer.h"
 
+// How long a store that is away is waited for. A task is not Crashed for that so soon: its worker
+// can be stopped, and it may have a timeout.
+enum { CLIENT_PATIENCE_MS = 5 * 60 * 1000, WORKER_PATIENCE_MS = 60 * 60 * 1000 };
+
 // One transfer under way.
 struct moving {
     struct zkt_client *client;

@@ -214,8 +214,6 @@ zkt_client_put(zkt_client_t *client, const char *path, const char *name, char **
         err = hand_over(client, resource, &holder);
     }
     if (err == ZKT_OK) {
-        // A uid that was drawn anew is not in the text of the resource.
-        uid_format(&resource->model.uid, resource->uid_text);
         *token = token_text(resource, &holder);
     }
     resource_unref(&resource);

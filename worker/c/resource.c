@@ -80,14 +80,18 @@ resource_unref(struct zkt_resource **resource_p)
 static struct zkt_resource *
 new_local(const char *name, int64_t size, const uint8_t sha256[32], uint32_t flags)
 {
-    struct resource model = {.name = span_of_text(name),
+    struct bytes escaped = {0};
+    text_escape_bytes(name, strlen(name), &escaped);
+    struct resource model = {.name = bytes_span(&escaped),
                              .bucket = span_of_text(DEFAULT_BUCKET),
                              .size = size,
                              .has_sha256 = true,
                              .flags = flags};
     uid_random(&model.uid);
     memcpy(model.sha256, sha256, sizeof model.sha256);
-    return resource_new(&model);
+    struct zkt_resource *resource = resource_new(&model);
+    bytes_fini(&escaped);
+    return resource;
 }
 
 // Hashes everything of fd from offset 0; its position stays where it is.

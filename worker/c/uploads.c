@@ -14,9 +14,8 @@
 #include "objects.h"
 
 enum {
-    PARTS_ASKED = 32, // addresses asked for at once
-    BEGINS_MAX = 3,   // an upload that the store forgot begins anew
-    COMPLETE_PATIENCE_MS = 5 * 60 * 1000,
+    PARTS_ASKED = 32,              // addresses asked for at once
+    BEGINS_MAX = 3,                // an upload that the store forgot begins anew
     COMPLETE_BYTES_PER_MS = 20000, // a store that reads all of it again needs its time
     COMPLETE_PAUSE_MS = 1000,
 };
@@ -87,6 +86,7 @@ renew_uids(const struct bundle *bundle, const struct objects *urls)
         if (is_declared_here(resource) && resource->source != SOURCE_HELD && item != NULL &&
             item->code == ZKT_IN_USE) {
             uid_random(&resource->model.uid);
+            uid_format(&resource->model.uid, resource->uid_text);
             has_changed = true;
         }
     }
@@ -184,7 +184,8 @@ complete(struct parts_sending *sending, const struct upload_part *tags, size_t t
     struct moving *moving = sending->moving;
     struct zkt_client *client = moving->client;
     int64_t size_ms = moving->resource->model.size / COMPLETE_BYTES_PER_MS;
-    int64_t give_up_ms = clock_monotonic_ms() + COMPLETE_PATIENCE_MS + size_ms;
+    int64_t patience_ms = client->is_stopped != NULL ? WORKER_PATIENCE_MS : CLIENT_PATIENCE_MS;
+    int64_t give_up_ms = clock_monotonic_ms() + patience_ms + size_ms;
     const struct transfer_watch watch = objects_watch(moving, NULL);
     enum zkt_err err;
     for (;;) {
@@ -339,5 +340,12 @@ client_upload_resources(struct zkt_client *client, struct zkt_resource *const *r
 enum zkt_err
 client_upload(struct zkt_client *client, struct zkt_task *task)
 {
-    return client_upload_resources(client, task->resources.items, task->resources.count);
+    enum zkt_err err =
+        client_upload_resources(client, task->resources.items, task->resources.count);
+    // One may have got another uid: the packed task names it.
+    struct resource *models = (struct resource *)(uintptr_t)task->model.resources;
+    for (size_t at = 0; at < task->model.resources_count; at++) {
+        models[at].uid = task->resources.items[at]->model.uid;
+    }
+    return err;
 }

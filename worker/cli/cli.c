@@ -24,6 +24,7 @@ cli_exit_code(enum zkt_err err)
     case ZKT_DENIED:
         return EXIT_DENIED;
     case ZKT_NOT_FOUND:
+    case ZKT_OBJECT_UNKNOWN:
     case ZKT_NO_SUCH_CONSUMER:
         return EXIT_NOT_FOUND;
     case ZKT_TIMEOUT:

@@ -93,6 +93,8 @@ cmd_watch(struct cli *cli, int argc, char **argv);
 int
 cmd_get(struct cli *cli, int argc, char **argv);
 int
+cmd_put(struct cli *cli, int argc, char **argv);
+int
 cmd_delete(struct cli *cli, int argc, char **argv);
 int
 cmd_retry(struct cli *cli, int argc, char **argv);

@@ -61,6 +61,12 @@ parse(struct cli *cli, int argc, char **argv, struct get_words *get, bool *is_do
     return EXIT_YES;
 }
 
+static void
+on_notice(void *arg, const char *text)
+{
+    cli_note(arg, "zkarton: %s", text);
+}
+
 static const zkt_resource_t *
 find_resource(const zkt_value_t *row, const char *key)
 {
@@ -69,6 +75,44 @@ find_resource(const zkt_value_t *row, const char *key)
         value = zkt_value_get(zkt_value_get(row, "payload"), key);
     }
     return zkt_value_resource(value);
+}
+
+// Of a finished task only the list of resources is kept: the one of that name, or the only one. A
+// child may still hold its object; if not, the broker says what became of it. *task owns it.
+static const zkt_resource_t *
+find_listed(const zkt_value_t *row, const char *key, zkt_task_t **task)
+{
+    const zkt_value_t *list = zkt_value_get(row, "resources");
+    const zkt_value_t *found = zkt_value_len(list) == 1 ? zkt_value_at(list, 0) : NULL;
+    for (size_t i = 0; i < zkt_value_len(list); i++) {
+        const zkt_value_t *item = zkt_value_at(list, i);
+        if (strcmp(zkt_value_string(zkt_value_get(item, "name"), ""), key) == 0) {
+            found = item;
+        }
+    }
+    if (found == NULL) {
+        return NULL;
+    }
+    char *item = zkt_value_json(found);
+    char *document =
+        xasprintf("{\"headers\": {}, \"payload\": {\"it\": {\"__karton_resource__\": %s}}}", item);
+    *task = zkt_task_from_json(document);
+    free(document);
+    free(item);
+    return zkt_task_resource(*task, "it");
+}
+
+static int
+no_resource(const zkt_value_t *row, const struct get_words *get)
+{
+    if (zkt_value_get(row, "payload") != NULL) {
+        return cli_fail(ZKT_NOT_FOUND, "payload.%s of %s: missing, or no resource", get->key,
+                        get->uid);
+    }
+    return cli_fail(ZKT_NOT_FOUND,
+                    "%s is Finished: its payload is not kept. Name one of its resources by the "
+                    "name that zkarton tree shows",
+                    get->uid);
 }
 
 // Downloads beside the target and renames: a file of that name is whole, or not there.
@@ -119,6 +163,7 @@ cmd_get(struct cli *cli, int argc, char **argv)
         .is_operator = true,
         .on_progress = output_progress,
         .arg = cli,
+        .on_notice = on_notice,
     };
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
@@ -127,9 +172,12 @@ cmd_get(struct cli *cli, int argc, char **argv)
         code = rows_one(cli, "task", "uid", row_uid(get.uid), &answer, &row);
     }
     const zkt_resource_t *resource = code == EXIT_YES ? find_resource(row, get.key) : NULL;
+    zkt_task_t *listed = NULL;
     if (code == EXIT_YES && resource == NULL) {
-        code =
-            cli_fail(ZKT_NOT_FOUND, "payload.%s of %s: missing, or no resource", get.key, get.uid);
+        resource = find_listed(row, get.key, &listed);
+    }
+    if (code == EXIT_YES && resource == NULL) {
+        code = no_resource(row, &get);
     } else if (code == EXIT_YES && get.path != NULL) {
         code = download_file(cli, resource, &get);
     } else if (code == EXIT_YES) {
@@ -137,6 +185,7 @@ cmd_get(struct cli *cli, int argc, char **argv)
         output_end_progress(cli);
         code = err == ZKT_OK ? EXIT_YES : cli_client_fail(cli, err);
     }
+    zkt_task_destroy(&listed);
     zkt_value_destroy(&answer);
     return code;
 }

@@ -87,6 +87,13 @@ set_file(zkt_task_t *task, const struct send_file *file)
     }
 }
 
+static void
+on_notice(void *arg, const char *text)
+{
+    const struct sending *sending = arg;
+    cli_note(sending->cli, "zkarton: %s", text);
+}
+
 static zkt_task_t *
 build_task(const struct send_spec *spec)
 {
@@ -109,6 +116,9 @@ build_task(const struct send_spec *spec)
     }
     for (size_t i = 0; i < spec->files_count; i++) {
         set_file(task, &spec->files[i]);
+    }
+    for (size_t i = 0; i < spec->objects_count; i++) {
+        zkt_task_set_token(task, spec->objects[i].key, spec->objects[i].path);
     }
     if (spec->has_priority) {
         zkt_task_set_priority(task, spec->priority);
@@ -218,6 +228,7 @@ send_new(struct cli *cli, const struct send_spec *spec)
         .on_progress = on_progress,
         .on_sent = on_sent,
         .arg = &sending,
+        .on_notice = on_notice,
     };
     int code = cli_connect_as(cli, &options);
     if (code != EXIT_YES) {
@@ -235,6 +246,9 @@ send_new(struct cli *cli, const struct send_spec *spec)
     code = code == EXIT_YES ? sending.code : code;
     if (code == EXIT_YES && err != ZKT_OK) {
         code = cli_client_fail(cli, err);
+    }
+    for (size_t i = 0; code != EXIT_YES && i < spec->objects_count; i++) {
+        err = zkt_client_give_back(cli->client, spec->objects[i].path); // as far as it was taken
     }
     if (spec->is_waiting && code == EXIT_YES) {
         code = wait_for_roots(&sending);

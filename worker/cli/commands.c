@@ -3,8 +3,8 @@
 
 const struct cli_command cli_commands[] = {
     {"send",
-     "send KEY=V… [-p K=V] [-r K=PATH [--as NAME]] [--each0 K] [--derive] [--persistent K]\n"
-     "                    [--priority high|normal|low] [--jsonl] [--new-analysis] [--wait]",
+     "send KEY=V… [-p K=V] [-r K=PATH [--as NAME]] [--object K=TOKEN|K=@FILE] [--each0 K]\n"
+     "                    [--derive] [--persistent K] [--priority high|normal|low] [--jsonl] [--new-analysis] [--wait]",
      "submit tasks; prints the root uid of each once it is on disk", cmd_send},
     {"exec",
      "exec IDENTITY FILTER… [--or FILTER…] [--filters JSON|@FILE] [--in KEY] [--stdin KEY]\n"
@@ -31,6 +31,9 @@ const struct cli_command cli_commands[] = {
      "who would take such a task, and why not; --jsonl: offline, from stdin", cmd_match},
     {"retry", "retry UID", "queue a crashed task again; prints the new uid", cmd_retry},
     {"get", "get UID [KEY] [FILE] [-f]", "the bytes of a resource of a task", cmd_get},
+    {"put", "put FILE [--as NAME]",
+     "upload a file ahead of its task; prints a token for one send --object, good for an hour",
+     cmd_put},
     {"delete", "delete IDENTITY [-y]", "remove a consumer with its queue", cmd_delete},
     {"store", "store check DIR | store dump DIR | store copy DIR DEST",
      "verify, print or copy a task store", cmd_store},

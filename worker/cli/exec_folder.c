@@ -138,14 +138,44 @@ input_name(const struct exec_task *exec, const char *key)
     return text;
 }
 
+// A resource that was sent as a directory is one again.
 static enum zkt_err
-add_input(struct exec_task *exec, const char *key, const zkt_resource_t *resource)
+place_directory(struct exec_task *exec, struct exec_input *input)
 {
     const char *from = NULL;
-    enum zkt_err err = zkt_delivery_file(exec->delivery, resource, &from);
+    enum zkt_err err = zkt_delivery_folder(exec->delivery, input->resource, &from);
     if (err != ZKT_OK) {
         return err;
     }
+    // On another filesystem it stays where it is.
+    if ((rename(from, input->path) == -1 && symlink(from, input->path) == -1) ||
+        stat(input->path, &input->before) == -1) {
+        return io_fail(exec, input->path);
+    }
+    return ZKT_OK;
+}
+
+static enum zkt_err
+place_file(struct exec_task *exec, struct exec_input *input)
+{
+    const char *from = NULL;
+    enum zkt_err err = zkt_delivery_file(exec->delivery, input->resource, &from);
+    if (err != ZKT_OK) {
+        return err;
+    }
+    // A second name costs nothing where the folders share a filesystem.
+    if (link(from, input->path) == -1 && !file_copy_path(from, input->path, 0400)) {
+        return io_fail(exec, input->path);
+    }
+    if (chmod(input->path, 0400) == -1 || stat(input->path, &input->before) == -1) {
+        return io_fail(exec, input->path);
+    }
+    return ZKT_OK;
+}
+
+static enum zkt_err
+add_input(struct exec_task *exec, const char *key, const zkt_resource_t *resource)
+{
     exec->inputs = xrealloc(exec->inputs, (exec->inputs_count + 1) * sizeof(*exec->inputs));
     struct exec_input *input = &exec->inputs[exec->inputs_count];
     char *name = input_name(exec, key);
@@ -156,14 +186,8 @@ add_input(struct exec_task *exec, const char *key, const zkt_resource_t *resourc
     };
     free(name);
     exec->inputs_count++;
-    // A second name costs nothing where the folders share a filesystem.
-    if (link(from, input->path) == -1 && !file_copy_path(from, input->path, 0400)) {
-        return io_fail(exec, input->path);
-    }
-    if (chmod(input->path, 0400) == -1 || stat(input->path, &input->before) == -1) {
-        return io_fail(exec, input->path);
-    }
-    return ZKT_OK;
+    return zkt_resource_is_directory(resource) ? place_directory(exec, input)
+                                               : place_file(exec, input);
 }
 
 // Walks the payload; key is the way there: "list.0".

@@ -102,6 +102,10 @@ open_stdin(struct exec_task *exec, int *fd)
     }
     const struct exec_input *input = NULL;
     enum zkt_err err = want_input(exec, exec->plan->stdin_key, &input);
+    if (err == ZKT_OK && zkt_resource_is_directory(input->resource)) {
+        return zkt_delivery_fail(exec->delivery, "--stdin %s: a directory. Read it from in/",
+                                 exec->plan->stdin_key);
+    }
     return err == ZKT_OK ? open_fd(exec, input->path, O_RDONLY, fd) : err;
 }
 

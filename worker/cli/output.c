@@ -52,13 +52,24 @@ text_sanitise(char *text)
     }
 }
 
+// A byte that was no UTF-8, as Python's surrogateescape has it (U+DC80…U+DCFF); 0: none.
+static unsigned
+escaped_byte(const unsigned char *at)
+{
+    bool is_escaped = at[0] == 0xed && (at[1] == 0xb2 || at[1] == 0xb3) && (at[2] & 0xc0) == 0x80;
+    return is_escaped ? (at[1] & 3u) << 6 | (at[2] & 0x3fu) : 0;
+}
+
 void
 output_text(struct bytes *out, const char *text)
 {
     for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
         // C1 control characters (U+0080 to U+009F) move terminals as well.
         bool is_c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] <= 0x9f;
-        if (is_control(*at) || is_c1) {
+        if (escaped_byte(at) != 0) {
+            bytes_printf(out, "\\x%02x", escaped_byte(at));
+            at += 2;
+        } else if (is_control(*at) || is_c1) {
             bytes_printf(out, "\\x%02x", is_c1 ? at[1] : at[0]);
             at += is_c1 ? 1 : 0;
         } else {
@@ -86,7 +97,10 @@ text_make_utf8(struct bytes *out, const void *data, size_t len)
     const unsigned char *at = (const unsigned char *)text;
     while (at < (const unsigned char *)text + len) {
         size_t char_len = *at == '\0' ? 0 : utf8_len(at);
-        if (char_len == 0) {
+        if (escaped_byte(at) != 0) {
+            bytes_printf(out, "\\x%02x", escaped_byte(at));
+            at += 3;
+        } else if (char_len == 0) {
             bytes_printf(out, "\\x%02x", *at);
             at++;
         } else {

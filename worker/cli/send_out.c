@@ -194,6 +194,9 @@ send_into_folder(const struct send_spec *spec, const char *path)
     if (spec->is_waiting) {
         return cli_usage("send", "--wait inside a command: its children start when it has ended.");
     }
+    if (spec->objects_count > 0) {
+        return cli_usage("send", "--object inside a command: only with --new-analysis.");
+    }
     struct out_folder folder = {.path = path, .real = realpath(path, NULL)};
     if (folder.real == NULL) {
         return cli_fail(ZKT_IO, "ZKT_TASK=%s: %s", path, strerror(errno));

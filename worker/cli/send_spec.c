@@ -1,5 +1,8 @@
 #include "send_spec.h"
 
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +12,7 @@ enum {
     SEND_PAYLOAD = 1,
     SEND_RESOURCE,
     SEND_AS,
+    SEND_OBJECT,
     SEND_EACH0,
     SEND_DERIVE,
     SEND_PERSISTENT,
@@ -22,6 +26,7 @@ static const struct option send_options[] = {
     {"payload", 'p', SEND_PAYLOAD, true},
     {"resource", 'r', SEND_RESOURCE, true},
     {"as", 0, SEND_AS, true},
+    {"object", 0, SEND_OBJECT, true},
     {"each0", 0, SEND_EACH0, true},
     {"derive", 0, SEND_DERIVE, false},
     {"persistent", 0, SEND_PERSISTENT, true},
@@ -55,6 +60,45 @@ add_file(struct send_spec *spec, const char *text)
     spec->files[spec->files_count++] = (struct send_file){
         .key = xmemdup(text, (size_t)(equals - text)),
         .path = equals + 1,
+    };
+    return EXIT_YES;
+}
+
+// A token out of a file, so that it stands in no list of processes.
+static char *
+read_token(const char *path)
+{
+    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t len = file == NULL ? -1 : getline(&line, &capacity, file);
+    if (file != NULL && file != stdin) {
+        fclose(file);
+    }
+    if (len == -1) {
+        free(line);
+        return NULL;
+    }
+    line[strcspn(line, "\r\n")] = '\0';
+    return line;
+}
+
+static int
+add_object(struct send_spec *spec, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text || equals[1] == '\0') {
+        return cli_usage("send", "--object is not KEY=TOKEN. Write --object sample=@FILE, with "
+                                 "what zkarton put printed in FILE");
+    }
+    char *token = equals[1] == '@' ? read_token(equals + 2) : xstrdup(equals + 1);
+    if (token == NULL) {
+        return cli_fail(ZKT_IO, "%s: %s", equals + 2, errno != 0 ? strerror(errno) : "empty");
+    }
+    spec->objects = xrealloc(spec->objects, (spec->objects_count + 1) * sizeof(*spec->objects));
+    spec->objects[spec->objects_count++] = (struct send_file){
+        .key = xmemdup(text, (size_t)(equals - text)),
+        .path = token,
     };
     return EXIT_YES;
 }
@@ -95,6 +139,8 @@ take(struct send_spec *spec, int id, const char *value)
         }
         spec->files[spec->files_count - 1].name = value;
         return EXIT_YES;
+    case SEND_OBJECT:
+        return add_object(spec, value);
     case SEND_EACH0:
         spec->each_key = value;
         return EXIT_YES;
@@ -130,10 +176,15 @@ check(const struct send_spec *spec)
     if (stdin_users_count > 1) {
         return cli_usage("send", "only one of --each0, --jsonl and -r KEY=- can read stdin.");
     }
-    bool has_more =
-        spec->headers_count + spec->payload_count + spec->files_count + spec->persistent_count > 0;
+    bool has_more = spec->headers_count + spec->payload_count + spec->files_count +
+                        spec->objects_count + spec->persistent_count >
+                    0;
     if (spec->is_jsonl && (has_more || spec->has_priority || spec->is_derived)) {
         return cli_usage("send", "--jsonl takes all of a task from its line.");
+    }
+    if (spec->each_key != NULL && spec->objects_count > 0) {
+        return cli_usage("send",
+                         "--each0 makes many tasks, and a token of --object is good for one.");
     }
     if (!spec->is_jsonl && spec->headers_count == 0) {
         return cli_usage("send", "a task without headers reaches nobody. Write type=sample");
@@ -186,6 +237,11 @@ send_spec_fini(struct send_spec *spec)
     }
     free(spec->headers);
     free(spec->payload);
+    for (size_t i = 0; i < spec->objects_count; i++) {
+        free(spec->objects[i].key);
+        free((char *)(uintptr_t)spec->objects[i].path);
+    }
+    free(spec->objects);
     free(spec->files);
     free(spec->persistent);
     *spec = (struct send_spec){0};

@@ -16,6 +16,8 @@ struct send_spec {
     size_t payload_count;
     struct send_file *files; // owned array
     size_t files_count;
+    struct send_file *objects; // owned array; path: the token, owned
+    size_t objects_count;
     const char **persistent; // owned array of borrowed names
     size_t persistent_count;
     const char *each_key; // --each0

@@ -79,6 +79,22 @@ copy_text(const zkt_value_t *row, const char *key)
     return text != NULL ? xstrdup(text) : NULL;
 }
 
+// The name of a resource may hold any bytes, NUL too.
+static char *
+file_name(const zkt_value_t *file)
+{
+    const zkt_value_t *name = zkt_value_get(file, "name");
+    const char *text = zkt_value_string(name, NULL);
+    if (text == NULL) {
+        return NULL;
+    }
+    struct bytes safe = {0};
+    text_make_utf8(&safe, text, zkt_value_len(name));
+    char *copy = xstrdup(bytes_text(&safe));
+    bytes_fini(&safe);
+    return copy;
+}
+
 void
 tree_add(struct tree *tree, const zkt_value_t *row)
 {
@@ -93,7 +109,7 @@ tree_add(struct tree *tree, const zkt_value_t *row)
     node->headers = xstrdup(bytes_text(&headers));
     node->error = copy_text(row, "error");
     node->file_uid = copy_text(file, "uid");
-    node->file_name = copy_text(file, "name");
+    node->file_name = file_name(file);
     node->file_size = row_int(file, "size", -1);
     node->started_ms = row_int(row, "started_ms", 0);
     node->changed_ms = row_int(row, "changed_ms", 0);

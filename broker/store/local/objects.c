@@ -224,7 +224,7 @@ bool
 store_object_is_referenced(const struct store *store, const struct uid *uid)
 {
     const struct object_entry *object = find(store, uid);
-    return object != NULL && (object->refs_count > 0 || object->is_upload || object->is_deleting);
+    return object != NULL && (object->refs_count > 0 || object->is_upload);
 }
 
 void

@@ -37,6 +37,10 @@ any_bytes_become_utf8(void **state)
     struct bytes out = {0};
     text_make_utf8(&out, "a\0\xff\xc3\xbc\xc3", 6);
     assert_string_equal(bytes_text(&out), "a\\x00\\xffü\\xc3");
+    bytes_clear(&out);
+    text_make_utf8(&out, "\xed\xb3\xbf", 3); // Python's way to carry the byte ff
+    output_text(&out, "\xed\xb2\x80\x1b");
+    assert_string_equal(bytes_text(&out), "\\xff\\x80\\x1b");
     bytes_fini(&out);
 }
 

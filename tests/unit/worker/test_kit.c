@@ -1,6 +1,7 @@
 // The test kit and what process may do with files (I5, B1-B4, T6, S19).
 #include "testing.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <zkarton.h>
 
 #include "archive.h"
+#include "base/memory.h"
 
 static char temp_dir[] = "/tmp/zkarton-test-XXXXXX";
 
@@ -194,6 +196,119 @@ test_directories(void **state)
     assert_int_equal(entries_count(), 0);
 }
 
+static enum zkt_err
+list_folder(zkt_delivery_t *delivery, const zkt_task_t *task, void *arg)
+{
+    (void)arg;
+    const char *folder = NULL;
+    enum zkt_err err = zkt_delivery_folder(delivery, zkt_task_resource(task, "tree"), &folder);
+    DIR *entries = err == ZKT_OK ? opendir(folder) : NULL;
+    struct dirent *entry = NULL;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            zkt_log(delivery, ZKT_INFO, "%zu %02x", strlen(entry->d_name),
+                    (unsigned char)entry->d_name[0]);
+        }
+    }
+    if (entries != NULL) {
+        closedir(entries);
+    }
+    return err;
+}
+
+// An empty directory is one, and names that are no text come back as they were (B3).
+static void
+test_odd_directories(void **state)
+{
+    (void)state;
+    zkt_worker_options_t options = options_of(list_folder);
+    static const char *const names[] = {NULL, "\xff\xfe"};
+    static const char *const logs[] = {"", "[INFO] 2 ff\n"};
+    for (size_t i = 0; i < 2; i++) {
+        char folder[64] = "/tmp/zkarton-tree-XXXXXX";
+        char path[128] = "";
+        assert_non_null(mkdtemp(folder));
+        if (names[i] != NULL) {
+            snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+            write_file(path, "x");
+        }
+        zkt_task_t *task = zkt_task_new("type=text");
+        zkt_task_set_directory(task, "tree", folder);
+        assert_null(zkt_task_error(task));
+        zkt_test_t *test = NULL;
+        assert_int_equal(zkt_test_run(&options, &task, &test), ZKT_OK);
+        assert_string_equal(zkt_test_state(test), "Finished");
+        assert_string_equal(zkt_test_log(test), logs[i]);
+        zkt_test_destroy(&test);
+        unlink(path);
+        rmdir(folder);
+    }
+}
+
+// The name of a file may be any bytes: it is carried as text, and is never a path.
+static void
+test_odd_names(void **state)
+{
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/file", temp_dir);
+    write_file(path, "x");
+    zkt_task_t *task = zkt_task_new("type=text");
+    zkt_task_set_file_as(task, "a", "../\xff\xe4/../x", path);
+    char *name = xcalloc(10001, 1);
+    memset(name, 'n', 10000);
+    zkt_task_set_file_as(task, "b", name, path);
+    assert_null(zkt_task_error(task));
+    assert_string_equal(zkt_resource_name(zkt_task_resource(task, "a")),
+                        "../\xed\xb3\xbf\xed\xb3\xa4/../x");
+    assert_int_equal(strlen(zkt_resource_name(zkt_task_resource(task, "b"))), 10000);
+    char *json = zkt_task_json(task, 0);
+    assert_non_null(strstr(json, "../\\udcff\\udce4/../x"));
+    free(json);
+    free(name);
+    zkt_task_destroy(&task);
+    unlink(path);
+}
+
+// A token is what zkt_client_put printed, and nothing else.
+static void
+test_tokens(void **state)
+{
+    (void)state;
+    static const char good[] =
+        "object:0be49ec1-ab49-42fe-857f-97e8535307b6:3661456e-9a4b-45b2-b916-efb87e73ca0d:100:"
+        "c7f97b82a4ca80acce50ee1a9fbb56e38c2ce170b8fa919f5320dc4a7b9e8e90:1:%2E%2E%2Fa%20b";
+    zkt_task_t *task = zkt_task_new("type=text");
+    zkt_task_set_token(task, "a", good);
+    assert_null(zkt_task_error(task));
+    const zkt_resource_t *resource = zkt_task_resource(task, "a");
+    assert_string_equal(zkt_resource_name(resource), "../a b");
+    assert_int_equal(zkt_resource_size(resource), 100);
+    assert_true(zkt_resource_is_directory(resource));
+    char *json = zkt_task_json(task, 0);
+    assert_null(strstr(json, "3661456e")); // the secret stays out of the task
+    free(json);
+    zkt_task_destroy(&task);
+    static const char *const wrong[] = {
+        "", "object:", "object:0be49ec1-ab49-42fe-857f-97e8535307b6::1:00:0:x",
+        "object:x:y:1:z:0:n", "0be49ec1-ab49-42fe-857f-97e8535307b6"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        task = zkt_task_new("type=text");
+        zkt_task_set_token(task, "a", wrong[i]);
+        assert_non_null(strstr(zkt_task_error(task), "not a token"));
+        zkt_task_destroy(&task);
+    }
+    char cut[sizeof good];
+    for (size_t len = 0; len < sizeof good - 1; len++) { // every cut one is refused or read whole
+        memcpy(cut, good, len);
+        cut[len] = '\0';
+        task = zkt_task_new("type=text");
+        zkt_task_set_token(task, "a", cut);
+        assert_true(zkt_task_error(task) != NULL || len > (size_t)(strrchr(good, ':') - good));
+        zkt_task_destroy(&task);
+    }
+}
+
 // A zip with an entry "../x", stored, made by hand.
 static void
 test_zip_cannot_leave(void **state)
@@ -276,6 +391,9 @@ main(void)
         cmocka_unit_test(test_rejected),
         cmocka_unit_test(test_crashed_and_returned),
         cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_odd_directories),
+        cmocka_unit_test(test_odd_names),
+        cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_zip_cannot_leave),
         cmocka_unit_test(test_local_resources),
     };
