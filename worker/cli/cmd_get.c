@@ -173,7 +173,7 @@ cmd_get(struct cli *cli, int argc, char **argv)
     }
     const zkt_resource_t *resource = code == EXIT_YES ? find_resource(row, get.key) : NULL;
     zkt_task_t *listed = NULL;
-    if (code == EXIT_YES && resource == NULL) {
+    if (code == EXIT_YES && resource == NULL && zkt_value_get(row, "payload") == NULL) {
         resource = find_listed(row, get.key, &listed);
     }
     if (code == EXIT_YES && resource == NULL) {
