@@ -88,7 +88,7 @@ child_entry(struct store *store, uint64_t sequence, const struct uid *root, enum
     uint32_t index = entry_new(store, sequence, root, store->now_ms);
     struct entry *entry = entry_at(store, index);
     entry->place = ENTRY_CHILD;
-    entry->priority = priority;
+    entry->priority = priority & 0xf;
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
     entry->flags = has_objects ? ENTRY_HAS_OBJECTS : 0;
     analysis_enter(store, entry->analysis);

@@ -154,7 +154,7 @@ fork_one(struct store *store, const struct task *task, uint32_t number, struct s
     entry->consumer = number;
     entry_matched(entry, consumer->generation);
     entry->changed_s = (uint32_t)(store->now_ms / 1000);
-    entry->priority = task->priority;
+    entry->priority = task->priority & 0xf;
     entry->flags = objects.len > 0 ? ENTRY_HAS_OBJECTS : 0;
     consumer->entries_count++;
     analysis_enter(store, entry->analysis);

@@ -202,7 +202,7 @@ adopt(struct store *store, const struct task_record *record)
     entry_matched(entry, record->generation);
     entry->changed_s = (uint32_t)(record->changed_ms / 1000);
     entry->attempt = (uint16_t)(record->attempt < UINT16_MAX ? record->attempt : UINT16_MAX);
-    entry->priority = record->priority;
+    entry->priority = record->priority & 0xf;
     entry->flags = record->objects.len > 0 ? ENTRY_HAS_OBJECTS : 0;
     ref_objects(store, record->objects);
     ref_blob(store, entry, record->body_number);
