@@ -77,6 +77,12 @@ find_resource(const zkt_value_t *row, const char *key)
     return zkt_value_resource(value);
 }
 
+static bool
+is_finished(const zkt_value_t *row)
+{
+    return strcmp(zkt_value_string(zkt_value_get(row, "state"), ""), "Finished") == 0;
+}
+
 // Of a finished task only the list of resources is kept: the one of that name, or the only one. A
 // child may still hold its object; if not, the broker says what became of it. *task owns it.
 static const zkt_resource_t *
@@ -105,7 +111,7 @@ find_listed(const zkt_value_t *row, const char *key, zkt_task_t **task)
 static int
 no_resource(const zkt_value_t *row, const struct get_words *get)
 {
-    if (zkt_value_get(row, "payload") != NULL) {
+    if (!is_finished(row)) {
         return cli_fail(ZKT_NOT_FOUND, "payload.%s of %s: missing, or no resource", get->key,
                         get->uid);
     }
@@ -173,7 +179,7 @@ cmd_get(struct cli *cli, int argc, char **argv)
     }
     const zkt_resource_t *resource = code == EXIT_YES ? find_resource(row, get.key) : NULL;
     zkt_task_t *listed = NULL;
-    if (code == EXIT_YES && resource == NULL && zkt_value_get(row, "payload") == NULL) {
+    if (code == EXIT_YES && resource == NULL && is_finished(row)) {
         resource = find_listed(row, get.key, &listed);
     }
     if (code == EXIT_YES && resource == NULL) {
