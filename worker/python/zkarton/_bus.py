@@ -21,6 +21,7 @@ from .tree import Tree
 POSTED_TASKS_MAX = 4096
 POSTED_BYTES_MAX = 32 << 20
 PAGE_ROWS = 1000
+EARLY_LOGS_MAX = 256
 
 Note = Callable[[str, str, str], None]
 
@@ -51,6 +52,8 @@ class Bus:
         self._posted: Deque[Receipt] = deque()
         self._posted_bytes = 0
         self._first_refusal: Optional[ZkartonError] = None
+        self.keeps_early_logs = False  # of a service: until its loop opens the session
+        self._early_logs: Deque[bytes] = deque(maxlen=EARLY_LOGS_MAX)
 
     # ---- The session
 
@@ -68,6 +71,8 @@ class Bus:
                 session.close()
             self._session = session = Session(options, self._note, on_delivery).start()
             weakref.finalize(self, _close, session)
+            while self._early_logs:
+                session.log(self._early_logs.popleft())
             return session
 
     @property
@@ -208,11 +213,12 @@ class Bus:
     def log(self, packed: bytes) -> None:
         """A packed record."""
         session = self._session
-        if session is None or not _is_ours(session):
-            if session is not None:
-                return
-            session = self.session
-        session.log(packed)
+        if session is not None:
+            session.log(packed)
+        elif self.keeps_early_logs:
+            self._early_logs.append(packed)
+        else:
+            self.session.log(packed)
 
     def task_of(self, delivery: Delivery) -> Task:
         """The task of a delivery."""

@@ -310,7 +310,7 @@ def _check_clause(path: str, key: Any, value: Any, depth: int) -> None:
             raise FilterError(f"{where}: must be a list, not a {_kind(value)}")
     elif key in ("$and", "$or", "$nor", "$all"):
         # Karton takes a text too, letter by letter, and for $all also the keys of a map.
-        if not isinstance(value, (list, tuple, str) + ((Mapping,) if key == "$all" else ())):
+        if not isinstance(value, (list, tuple, str, dict) if key == "$all" else (list, tuple, str)):
             raise FilterError(f"{where}: must be a list, not a {_kind(value)}")
         for item in value:
             _check_condition(where, item, depth + 1)

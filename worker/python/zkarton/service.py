@@ -129,6 +129,7 @@ class _Service(KartonBase):
 
     def __init__(self, config: Optional[Config] = None, identity: Optional[str] = None, backend: Any = None) -> None:
         super().__init__(config=config, identity=identity, backend=backend)
+        self.backend.keeps_early_logs = True
         self.setup_logger()
         self._shutdown = False
 

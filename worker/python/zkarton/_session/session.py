@@ -508,7 +508,7 @@ class Session:
         self.welcome = body
         if self.guard is not None:
             self.guard.welcomed(self._generation, self._interval_s, self._expiry_s)
-        self.note("INFO", "SESSION-RESUMED" if self._was_open else "SESSION-OPEN",
+        self.note("INFO", "SESSION-RESUMED" if self._was_open else "SESSION-OPENED",
                   f"address={self.options.address} session={body['session']}")
         self._was_open = True
         self.submits.resume(body["last_number"])

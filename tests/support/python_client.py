@@ -1,0 +1,78 @@
+"""The Python client in tests: services as programs of their own, and the package on this interpreter's path."""
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+from support.broker import DEADLINE_S, SOURCE, LineReader
+
+PACKAGE = os.path.join(SOURCE, "worker", "python")
+if PACKAGE not in sys.path:
+    sys.path.insert(0, PACKAGE)
+
+
+def environment(broker=None):
+    env = dict(os.environ if broker is None else broker.environment)
+    env["PYTHONPATH"] = PACKAGE
+    env["PYTHONUNBUFFERED"] = "1"
+    return env
+
+
+class Program:
+    """A Python program as a process; its stderr and stdout are read together."""
+
+    def __init__(self, broker, source, *args, env=None):
+        self.path = os.path.join(broker.dir, f"service_{os.urandom(4).hex()}.py")
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(textwrap.dedent(source))
+        self.process = subprocess.Popen([sys.executable, self.path, *args], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=broker.dir,
+                                        env=dict(environment(broker), **(env or {})))
+        self.out = LineReader(self.process.stdout)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def wait_for(self, word, timeout_s=DEADLINE_S):
+        return self.out.wait_for(word, timeout_s)
+
+    def registered(self):
+        self.wait_for("SESSION-OPENED")
+        return self
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def end(self, timeout_s=DEADLINE_S):
+        """The exit status."""
+        code = self.process.wait(timeout_s)
+        self.out.drain()
+        return code
+
+    def stop(self):
+        self.signal(signal.SIGTERM)
+        return self.end()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+
+
+def until(what, condition):
+    """Asks until it is true; for states that no event tells."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"{what} did not happen")
+        time.sleep(0.02)
