@@ -70,7 +70,7 @@ class Bus:
             if session is not None and not session.is_over and _is_ours(session):
                 session.close()
             self._session = session = Session(options, self._note, on_delivery).start()
-            weakref.finalize(self, _close, session)
+            weakref.finalize(self, _close, session).atexit = False
             while self._early_logs:
                 session.log(self._early_logs.popleft())
             return session

@@ -4,18 +4,21 @@ from __future__ import annotations
 import logging
 import platform
 import sys
+import time
 import traceback
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 
 
 from . import _msgpack as msgpack, _values
 from ._tables import LIMITS
+from .resource import ResourceBase
 from .task import get_current_task
 
 HOSTNAME = platform.node()
 LINE_FORMAT = "[%(asctime)s][%(levelname)s] %(message)s"
 ASYNC_LINE_FORMAT = "[%(asctime)s][%(levelname)s][%(task_id)s] %(message)s"
+_PLAIN = logging.Formatter()
 RECORD_BYTES_MAX = LIMITS["LOG_RECORD_BYTES"]
 _IGNORED = frozenset(("args", "asctime", "msecs", "msg", "pathname", "process", "processName", "relativeCreated",
                       "exc_info", "exc_text", "stack_info", "thread", "threadName"))
@@ -48,7 +51,9 @@ class BusLogHandler(logging.Handler):
             if record.exc_info[0]:
                 line["excType"] = record.exc_info[0].__name__
         line["type"] = "log"
-        line["message"] = self.format(record)
+        # As the default formatter says it, which does no more for a record without an exception.
+        line["message"] = self.format(record) if record.exc_info or record.stack_info or self.formatter is not _PLAIN \
+            else record.getMessage()
         task = get_current_task()
         if task is not None:
             line["task"] = _document_of(task)
@@ -62,9 +67,39 @@ class BusLogHandler(logging.Handler):
             self.handleError(record)
 
 
+_last_document: Tuple[bytes, str] = (b"", "")
+
+
 def _document_of(task: Any) -> str:
-    text: str = task.serialize()
-    return text
+    """The document of the task, made anew only when something of it has changed: packing it is a tenth of the work."""
+    global _last_document
+    try:
+        mark = msgpack.packb((task.uid, task.status.value, task.last_update, task.headers, task.payload,
+                              task.payload_persistent, task.error), default=_mark_of)
+    except Exception:  # what cannot be marked is made each time
+        return str(task.serialize())
+    last = _last_document
+    if last[0] != mark:
+        last = _last_document = (mark, task.serialize())
+    return last[1]
+
+
+def _mark_of(value: Any) -> str:
+    return f"{value.uid} {value.name} {value.size} {value.metadata}" if isinstance(value, ResourceBase) else str(value)
+
+
+class LineFormatter(logging.Formatter):
+    """Formats the second once, not for each record."""
+
+    _second = -1
+    _text = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: Optional[str] = None) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._text = time.strftime(self.default_time_format, time.localtime(second))
+            self._second = second
+        return f"{self._text},{int(record.msecs):03d}"
 
 
 def pack_record(line: Dict[str, Any]) -> bytes:
@@ -119,13 +154,13 @@ class LoggingMixin:
             level = int(level) if level.isdigit() else level.upper()
         if not self.identity:
             raise ValueError("Can't setup logger without identity")
-        self._log_handler.setFormatter(logging.Formatter())
+        self._log_handler.setFormatter(_PLAIN)
         logger = logging.getLogger(self.identity)
         logger.handlers.clear()
         logger.propagate = False
         logger.setLevel(level)
         stream = logging.StreamHandler()
-        stream.setFormatter(logging.Formatter(self._log_format))
+        stream.setFormatter(LineFormatter(self._log_format))
         stream.addFilter(TaskContextFilter())
         logger.addHandler(stream)
         if not self.debug and self.enable_publish_log:
@@ -139,7 +174,10 @@ class LoggingMixin:
     @property
     def log(self) -> logging.Logger:
         """The service's logger; elsewhere ``logging.getLogger(identity)``."""
-        return logging.getLogger(self.identity)
+        logger: Optional[logging.Logger] = self.__dict__.get("_logger")
+        if logger is None or logger.name != self.identity:
+            logger = self.__dict__["_logger"] = logging.getLogger(self.identity)
+        return logger
 
 
 def note_to(logger: logging.Logger) -> Any:

@@ -105,7 +105,7 @@ class Session:
         self._is_napping = False
         self._wake_r, self._wake_w = os.pipe()
         # Closed with the object: nobody may write to a number that has become another file.
-        weakref.finalize(self, _close_pipe, self._wake_r, self._wake_w)
+        weakref.finalize(self, _close_pipe, self._wake_r, self._wake_w).atexit = False
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
         self._socket: Optional[zmq.Socket[bytes]] = None
