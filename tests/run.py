@@ -4,6 +4,7 @@
 A suite is a function that yields (name, passed, detail). `run.py [--soak] [SUITE…]`; `run.py --list` names them.
 """
 import argparse
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -126,6 +127,28 @@ def suite_system():
         yield from python_tests(folder)
 
 
+def client_tests(prefix=""):
+    """The scenarios of tests/clients, four at a time: they mostly wait."""
+    sys.path.insert(0, os.path.join(ROOT, "tests"))
+    from clients import test_clients
+
+    def run_one(test):
+        recorder = Recorder()
+        test.run(recorder)
+        return recorder.rows
+
+    tests = list(unittest.TestLoader().loadTestsFromModule(test_clients)._tests[0])
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for rows in pool.map(run_one, tests):
+            for name, passed, detail in rows:
+                yield prefix + name.removeprefix("clients.test_clients.TestClients."), passed, detail
+
+
+def suite_clients():
+    os.environ.setdefault("ZKT_BIN", os.path.join(BUILD, "bin"))
+    yield from client_tests()
+
+
 def suite_demo():
     for attempt in (1, 2):
         code, output = command(["./dev", "demo"], timeout=300)
@@ -155,6 +178,7 @@ def suite_sanitized_system():
         for folder in ("tests/wire", "tests/system"):
             for name, passed, detail in python_tests(folder):
                 yield f"{preset} {name}", passed, detail
+        yield from client_tests(f"{preset} ")
     os.environ.pop("ZKT_BIN", None)
 
 
@@ -174,6 +198,7 @@ def main():
         return 0
     SOAK = options.soak
     os.environ["ZKT_SOURCE_DIR"] = ROOT
+    os.environ["ZKT_PYTHON"] = sys.executable
     os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     passed_count = failed_count = 0
     failures = []

@@ -28,6 +28,7 @@ class LineReader:
         self.pipe = pipe
         self.text = ""
         self.taken = 0
+        self.last = ""  # the line that was found last
         os.set_blocking(pipe.fileno(), False)
 
     def _fill(self, timeout_s):
@@ -47,6 +48,7 @@ class LineReader:
                 line = self.text[self.taken:end]
                 self.taken = end + 1
                 if word in line:
+                    self.last = line
                     return line
             if not self._fill(deadline - time.monotonic()):
                 why = f"{timeout_s} s passed" if time.monotonic() > deadline else "the pipe ended"

@@ -7,14 +7,14 @@
 #include "handles.h"
 #include "wire/json.h"
 
-// NULL and the reserved names of the bus are mistakes.
+// A name of a payload entry may be empty, as in Karton; of a header not.
 static bool
 check_name(struct zkt_task *task, const char *what, const char *name)
 {
     if (task == NULL) {
         return false;
     }
-    if (name == NULL || *name == '\0') {
+    if (name == NULL || (*name == '\0' && strcmp(what, "header") == 0)) {
         task_set_mistake(task, "%s without a name", what);
         return false;
     }
