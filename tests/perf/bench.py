@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -127,35 +128,67 @@ class Side:
         self.process.stdin.flush()
 
     def result(self, timeout=900):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         output, _ = self.process.communicate(timeout=timeout)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if self.process.returncode != 0:
             raise RuntimeError(f"bench_client ended with {self.process.returncode}")
         return float(output.split()[0])
 
 
-def lifecycle(running, tasks, batch):
-    """Tasks a second from the first process to the acknowledgement of the last report."""
+def cpu_seconds(pid):
+    """Processor time of each thread of a process, by name."""
+    spent = {}
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8") as file:
+            name, fields = file.read().rsplit(")", 1)
+            words = fields.split()
+            name = "loop" if int(thread) == pid else name.split("(", 1)[1]
+            ticks = int(words[11]) + int(words[12])
+            spent[name] = spent.get(name, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def lifecycle(running, tasks, batch, spent=None):
+    """Tasks a second from the first process to the acknowledgement of the last report. `spent` gets the µs of processor
+    time a task of each thread of the broker, of the producer and of the worker."""
+    before = cpu_seconds(running.process.pid)
     worker = Side(running, "work", tasks, "bench.worker", 1)
     producer = Side(running, "produce", tasks, batch, WINDOW, TASK_BYTES)
     producer.start()
     producer.result()
-    return worker.result()
+    rate = worker.result()
+    if spent is not None:
+        after = cpu_seconds(running.process.pid)
+        threads = {name: after[name] - before.get(name, 0.0) for name in after}
+        threads |= {"producer": producer.cpu_s, "worker": worker.cpu_s}
+        spent.update({name: round(seconds / tasks * 1e6, 2) for name, seconds in threads.items() if seconds / tasks > 5e-8})
+    return rate
 
 
 def raw(tasks, batch):
     return float(run(program("raw_hops"), tasks, batch, WINDOW, TASK_BYTES))
 
 
+def words_of(spent):
+    return "µs of CPU a task: " + ", ".join(f"{name} {spent[name]}" for name in sorted(spent, key=spent.get, reverse=True))
+
+
 def measure_p1(_):
+    spent = {}
     with broker("P1") as running:
-        ours = lifecycle(running, 200000, 1)
-    return ours / raw(200000, 1), f"{ours:.0f} tasks/s durable, 1 task a message, over raw libzmq two hops"
+        ours = lifecycle(running, 200000, 1, spent)
+    theirs = raw(200000, 1)
+    return ours / theirs, f"{ours:.0f} tasks/s durable, 1 task a message, over {theirs:.0f} of raw libzmq two hops; {words_of(spent)}"
 
 
 def measure_p2(_):
+    spent = {}
     with broker("P2") as running:
-        ours = lifecycle(running, 640000, 64)
-    return ours / raw(640000, 64), f"{ours:.0f} tasks/s durable, 64 tasks a message, over raw libzmq two hops"
+        ours = lifecycle(running, 640000, 64, spent)
+    theirs = raw(640000, 64)
+    return ours / theirs, f"{ours:.0f} tasks/s durable, 64 tasks a message, over {theirs:.0f} of raw libzmq two hops; {words_of(spent)}"
 
 
 def measure_p3(_):

@@ -572,6 +572,8 @@ records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **re
     look_at_space(self, extend_reserve(self, 0, 0));
     pthread_create(&self->committer, NULL, run_committer, self);
     pthread_create(&self->fetcher, NULL, run_fetcher, self);
+    pthread_setname_np(self->committer, "committer");
+    pthread_setname_np(self->fetcher, "fetcher");
     self->has_threads = true;
     *records = &self->records;
     return ZKT_OK;
