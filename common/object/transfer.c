@@ -126,7 +126,7 @@ after_failure(struct run *run, enum zkt_err err, bool may_pass, struct problem *
         run->pause_ms = PAUSE_MIN_MS;
         run->tries_in_vain = 0;
         run->is_renewed = false;
-        run->is_told = false;
+        run->is_told = run->is_told && job->is_upload;
     }
     bool is_expired = err == ZKT_DENIED && may_renew && !run->is_renewed;
     bool is_long_away = may_pass && may_renew && ++run->tries_in_vain % RENEW_AFTER_TRIES == 0;

@@ -39,7 +39,7 @@ struct sending {
     int64_t done_bytes; // of the parts that are done
     int64_t give_up_ms;
     bool is_cancelled;
-    bool is_told; // on_wait, since something moved
+    bool is_told; // on_wait, since a part got through
     struct problem *problem;
 };
 
@@ -69,7 +69,6 @@ static void
 extend(struct sending *sending)
 {
     sending->give_up_ms = clock_monotonic_ms() + sending->transfer->patience_ms;
-    sending->is_told = false;
 }
 
 // Later again, unless it has been for too long.
@@ -149,6 +148,7 @@ finish(struct place *place, CURLcode result)
         sending->done_count++;
         sending->done_bytes += place->job.total_bytes;
         place->part = 0;
+        sending->is_told = false;
         extend(sending);
         return ZKT_OK;
     }
