@@ -123,6 +123,8 @@ def python_tests(folder):
 def suite_system():
     os.environ.setdefault("ZKT_BIN", os.path.join(BUILD, "bin"))
     os.environ["ZKT_ROUNDS"] = "500" if SOAK else "50"
+    os.environ["ZKT_OBJECT_ROUNDS"] = "200" if SOAK else "20"
+    os.environ["ZKT_LARGE_BYTES"] = str((5 if SOAK else 1) << 30)
     for folder in ("tests/wire", "tests/system"):
         yield from python_tests(folder)
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -14,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/uid.h"
+#include "io/pair.h"
 
 struct order {
     enum assembly what;
@@ -41,19 +40,6 @@ struct bench {
     void *socket;
     struct object_store *store;
 };
-
-static void *
-open_pair(void *zmq_context)
-{
-    void *socket = zmq_socket(zmq_context, ZMQ_PAIR);
-    int none = 0;
-    if (socket != NULL) {
-        zmq_setsockopt(socket, ZMQ_SNDHWM, &none, sizeof none);
-        zmq_setsockopt(socket, ZMQ_RCVHWM, &none, sizeof none);
-        zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none);
-    }
-    return socket;
-}
 
 static void
 hand(void *socket, struct order *order)
@@ -138,34 +124,21 @@ assembler_start(void *zmq_context, struct object_store *store, struct assembler 
 {
     struct assembler *assembler = xcalloc(1, sizeof *assembler);
     struct bench *bench = xcalloc(1, sizeof *bench);
-    struct uid name;
-    char name_text[UID_TEXT_SIZE];
-    char address[64];
-    uid_random(&name);
-    uid_format(&name, name_text);
-    snprintf(address, sizeof address, "inproc://assembler-%s", name_text);
-    assembler->socket = open_pair(zmq_context);
-    bench->socket = open_pair(zmq_context);
     bench->store = store;
-    void *bench_socket = bench->socket;
-    *assembler_p = NULL;
-    if (assembler->socket == NULL || bench_socket == NULL ||
-        zmq_bind(assembler->socket, address) != 0 || zmq_connect(bench_socket, address) != 0 ||
-        pthread_create(&assembler->thread, NULL, run, bench) != 0) {
-        enum zkt_err err = problem_set(problem, ZKT_IO, "the assembler did not start: %s",
-                                       zmq_strerror(zmq_errno()));
-        if (assembler->socket != NULL) {
-            zmq_close(assembler->socket);
-        }
-        if (bench_socket != NULL) {
-            zmq_close(bench_socket);
-        }
+    enum zkt_err err =
+        pair_open(zmq_context, "assembler", &assembler->socket, &bench->socket, problem);
+    if (err == ZKT_OK && pthread_create(&assembler->thread, NULL, run, bench) != 0) {
+        zmq_close(assembler->socket);
+        zmq_close(bench->socket);
+        err = problem_set(problem, ZKT_IO, "the assembler did not start: no thread");
+    }
+    if (err != ZKT_OK) {
         free(bench);
         free(assembler);
-        return err;
+        assembler = NULL;
     }
     *assembler_p = assembler;
-    return ZKT_OK;
+    return err;
 }
 
 void
