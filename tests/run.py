@@ -124,7 +124,7 @@ def suite_system():
     os.environ.setdefault("ZKT_BIN", os.path.join(BUILD, "bin"))
     os.environ["ZKT_ROUNDS"] = "500" if SOAK else "50"
     os.environ["ZKT_OBJECT_ROUNDS"] = "200" if SOAK else "20"
-    os.environ["ZKT_LARGE_BYTES"] = str((5 if SOAK else 1) << 30)
+    os.environ["ZKT_LARGE_BYTES"] = str(5 << 30 if SOAK else 512 << 20)
     for folder in ("tests/wire", "tests/system"):
         yield from python_tests(folder)
 
@@ -175,7 +175,7 @@ def suite_sanitized_system():
     for preset in ("asan", "tsan"):
         yield from build(preset)
         os.environ["ZKT_BIN"] = os.path.join(ROOT, f"build-{preset}", "bin")
-        os.environ["ZKT_ROUNDS"] = "20"
+        os.environ["ZKT_ROUNDS"] = os.environ["ZKT_OBJECT_ROUNDS"] = "20"
         os.environ["TSAN_OPTIONS"] = TSAN_OPTIONS
         for folder in ("tests/wire", "tests/system"):
             for name, passed, detail in python_tests(folder):

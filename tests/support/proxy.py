@@ -3,7 +3,7 @@ import socket
 import struct
 import threading
 
-CHUNK_BYTES = 65536
+CHUNK_BYTES = 256 << 10
 
 
 class Proxy:
