@@ -151,10 +151,24 @@ def suite_clients():
     yield from client_tests()
 
 
+def suite_python():
+    os.environ.setdefault("ZKT_BIN", os.path.join(BUILD, "bin"))
+    folder = os.path.join(ROOT, "worker", "python")
+    yield from single("mypy --strict", [sys.executable, "-m", "mypy", "--config-file", folder + "/pyproject.toml", folder + "/zkarton"])
+    yield from single("pyright", [sys.executable, "-m", "pyright", "-p", folder, "--pythonpath", sys.executable])
+    pairs = "50000" if SOAK else "2000"
+    yield from single("filters as karton-core's", [
+        sys.executable, "tests/system/filters/differential.py", "--command", f"{sys.executable} -m zkarton match --jsonl",
+        "--count", pairs, "--python", sys.executable], env={"PYTHONPATH": folder})
+    yield from python_tests("tests/unit/python")
+
+
 def suite_demo():
     for attempt in (1, 2):
         code, output = command(["./dev", "demo"], timeout=300)
         yield f"demo, run {attempt}", code == 0, output if code else ""
+    code, output = command(["./dev", "demo", "--python"], timeout=300)
+    yield "demo with Python workers", code == 0, output if code else ""
 
 
 def suite_fuzz():

@@ -35,6 +35,7 @@ const struct option_row option_table[] = {
     {"karton", "debug", OPTION_BOOLEAN, "no", 0, INT64_MAX, NULL},
     {"karton", "task_timeout", OPTION_DURATION, NULL, 0, INT64_MAX, NULL},
     {"karton", "concurrency_limit", OPTION_INTEGER, NULL, 1, 1024, NULL},
+    {"karton", "connect_timeout", OPTION_DURATION, NULL, 0, INT64_MAX, NULL},
     {"logging", "level", OPTION_LEVEL, "INFO", 0, INT64_MAX, NULL},
     {"logging", "enable_publish", OPTION_BOOLEAN, "yes", 0, INT64_MAX, NULL},
 };

@@ -172,6 +172,7 @@ OPTIONS: Dict[str, Tuple[str, Optional[str]]] = {
     "karton.debug": ("boolean", "no"),
     "karton.task_timeout": ("duration", None),
     "karton.concurrency_limit": ("integer", None),
+    "karton.connect_timeout": ("duration", None),
     "logging.level": ("level", "INFO"),
     "logging.enable_publish": ("boolean", "yes"),
 }
