@@ -27,6 +27,7 @@
 #include "io/log_pub.h"
 #include "loop_metrics.h"
 #include "object/object_dir.h"
+#include "object_stores.h"
 #include "signals.h"
 #include "wire/task_body.h"
 
@@ -43,7 +44,7 @@ struct loop {
     struct front *front;
     struct log_pub *log_pub;
     struct engine *engine;
-    struct object_store *objects;
+    struct object_stores objects;
     struct http_server *http;
     struct janitor *janitor;
     struct assembler *assembler;
@@ -86,15 +87,15 @@ effect_presign_put(void *arg, const struct object_item *object, struct bytes *ou
 {
     struct loop *loop = arg;
     struct object_info info = {.uid = object->uid, .size = object->size};
-    return object_store_presign_put(loop->objects, &info, object->sha256, clock_wall_ms() / 1000,
-                                    out);
+    return object_store_presign_put(loop->objects.store, &info, object->sha256,
+                                    clock_wall_ms() / 1000, out);
 }
 
 static enum zkt_err
 effect_presign_get(void *arg, const struct uid *object, struct bytes *out)
 {
     struct loop *loop = arg;
-    return object_store_presign_get(loop->objects, object, clock_wall_ms() / 1000, out);
+    return object_store_presign_get(loop->objects.store, object, clock_wall_ms() / 1000, out);
 }
 
 static void
@@ -109,7 +110,7 @@ effect_presign_part(void *arg, const struct uid *object, struct span upload, uin
                     int64_t size, struct bytes *out)
 {
     struct loop *loop = arg;
-    return object_store_presign_part(loop->objects, object, upload, part, size,
+    return object_store_presign_part(loop->objects.store, object, upload, part, size,
                                      clock_wall_ms() / 1000, out);
 }
 
@@ -198,24 +199,11 @@ tell_address(const char *bound, const char *scheme, char *told, size_t size)
 }
 
 static enum zkt_err
-open_objects(struct loop *loop, struct problem *problem)
-{
-    char *path = xasprintf("%s/objects", loop->options->data_path);
-    char *secret_path = xasprintf("%s/keys/object.secret", loop->options->data_path);
-    struct object_dir_options options = {.path = path,
-                                         .secret_path = secret_path,
-                                         .address = "",
-                                         .url_ttl_s = loop->options->url_ttl_ms / 1000};
-    enum zkt_err err = object_dir_open(&options, &loop->objects, problem);
-    free(path);
-    free(secret_path);
-    return err;
-}
-
-static enum zkt_err
 open_http(struct loop *loop, struct problem *problem)
 {
-    struct http_options options = {.listen = loop->options->http_listen, .objects = loop->objects};
+    struct http_options options = {.listen = loop->options->http_listen,
+                                   .objects = loop->objects.dir,
+                                   .fallback = loop->objects.is_moving ? loop->objects.s3 : NULL};
     enum zkt_err err = http_server_start(&options, &loop->http, problem);
     if (err != ZKT_OK) {
         return err;
@@ -226,8 +214,12 @@ open_http(struct loop *loop, struct problem *problem)
     snprintf(loop->http_address, sizeof loop->http_address, "http://%.*s:%u", (int)host_len, listen,
              http_server_port(loop->http));
     tell_address(loop->http_address, "http", loop->http_told, sizeof loop->http_told);
-    const char *public_address = loop->options->public_address;
-    object_dir_set_address(loop->objects,
+    // While objects move to S3 the public address is that of S3.
+    const char *public_address = loop->objects.is_moving ? "" : loop->options->public_address;
+    if (loop->objects.dir == NULL) {
+        return ZKT_OK;
+    }
+    object_dir_set_address(loop->objects.dir,
                            *public_address != '\0' ? public_address : loop->http_told);
     return ZKT_OK;
 }
@@ -237,38 +229,39 @@ open_engine(struct loop *loop, struct problem *problem)
 {
     const struct broker_options *options = loop->options;
     char *store_path = xasprintf("%s/store", options->data_path);
-    struct engine_options engine_options = {
-        .effects = {.arg = loop,
-                    .send = effect_send,
-                    .is_wanted = effect_is_wanted,
-                    .publish = effect_publish,
-                    .presign_put = effect_presign_put,
-                    .presign_get = effect_presign_get,
-                    .begin_parts = effect_begin_parts,
-                    .presign_part = effect_presign_part,
-                    .complete_parts = effect_complete_parts,
-                    .delete_object = effect_delete_object,
-                    .random_uid = effect_random_uid,
-                    .fail = effect_fail,
-                    .forget_peer = effect_forget_peer},
-        .store = {.path = store_path,
-                  .codec = &wire_task_codec,
-                  .finished_ttl_ms = options->finished_ttl_ms,
-                  .crashed_ttl_ms = options->crashed_ttl_ms,
-                  .tasks_max = options->tasks_max,
-                  .bytes_max = options->bytes_max,
-                  .free_min_bytes = options->free_min_bytes,
-                  .upload_grace_ms = options->upload_grace_ms},
-        .interval_ms = options->heartbeat_ms,
-        .expiry_ms = options->expiry_ms,
-        .expiry_max_ms = options->expiry_max_ms,
-        .resume_grace_ms = options->resume_grace_ms,
-        .deliveries_max = options->deliveries_max,
-        .events_address = span_of_text(loop->events_told),
-        .http_address = span_of_text(loop->http_told),
-        .object_kind = span_of_text(loop->objects->kind),
-        .multipart_threshold =
-            loop->objects->ops->multipart_begin != NULL ? loop->options->multipart_threshold : 0};
+    struct engine_options engine_options = {.effects = {.arg = loop,
+                                                        .send = effect_send,
+                                                        .is_wanted = effect_is_wanted,
+                                                        .publish = effect_publish,
+                                                        .presign_put = effect_presign_put,
+                                                        .presign_get = effect_presign_get,
+                                                        .begin_parts = effect_begin_parts,
+                                                        .presign_part = effect_presign_part,
+                                                        .complete_parts = effect_complete_parts,
+                                                        .delete_object = effect_delete_object,
+                                                        .random_uid = effect_random_uid,
+                                                        .fail = effect_fail,
+                                                        .forget_peer = effect_forget_peer},
+                                            .store = {.path = store_path,
+                                                      .codec = &wire_task_codec,
+                                                      .finished_ttl_ms = options->finished_ttl_ms,
+                                                      .crashed_ttl_ms = options->crashed_ttl_ms,
+                                                      .tasks_max = options->tasks_max,
+                                                      .bytes_max = options->bytes_max,
+                                                      .free_min_bytes = options->free_min_bytes,
+                                                      .upload_grace_ms = options->upload_grace_ms},
+                                            .interval_ms = options->heartbeat_ms,
+                                            .expiry_ms = options->expiry_ms,
+                                            .expiry_max_ms = options->expiry_max_ms,
+                                            .resume_grace_ms = options->resume_grace_ms,
+                                            .deliveries_max = options->deliveries_max,
+                                            .events_address = span_of_text(loop->events_told),
+                                            .http_address = span_of_text(loop->http_told),
+                                            .object_kind = span_of_text(loop->objects.store->kind),
+                                            .multipart_threshold =
+                                                loop->objects.store->ops->multipart_begin != NULL
+                                                    ? loop->options->multipart_threshold
+                                                    : 0};
     uid_random(&engine_options.store.store_id);
     enum zkt_err err =
         engine_new(&engine_options, clock_monotonic_ms(), clock_wall_ms(), &loop->engine, problem);
@@ -288,16 +281,16 @@ open_all(struct loop *loop, struct problem *problem)
     if (err == ZKT_OK) {
         tell_address(log_pub_address(loop->log_pub), "tcp", loop->events_told,
                      sizeof loop->events_told);
-        err = open_objects(loop, problem);
+        err = object_stores_open(options, &loop->objects, problem);
     }
     if (err == ZKT_OK) {
         err = open_http(loop, problem);
     }
     if (err == ZKT_OK) {
-        err = janitor_start(loop->zmq_context, loop->objects, &loop->janitor, problem);
+        err = janitor_start(loop->zmq_context, loop->objects.store, &loop->janitor, problem);
     }
     if (err == ZKT_OK) {
-        err = assembler_start(loop->zmq_context, loop->objects, &loop->assembler, problem);
+        err = assembler_start(loop->zmq_context, loop->objects.store, &loop->assembler, problem);
     }
     if (err == ZKT_OK) {
         err = open_engine(loop, problem);
@@ -349,10 +342,13 @@ loop_destroy(struct loop **loop_p)
     engine_destroy(&loop->engine);
     front_destroy(&loop->front);
     assembler_stop(&loop->assembler);
+    if (loop->objects.store != NULL) {
+        object_store_interrupt(loop->objects.store);
+    }
     janitor_stop(&loop->janitor);
     http_server_stop(&loop->http);
     log_pub_destroy(&loop->log_pub);
-    object_store_destroy(&loop->objects);
+    object_stores_close(&loop->objects);
     zmq_ctx_term(loop->zmq_context);
     bytes_fini(&loop->metrics);
     free(loop);

@@ -12,7 +12,7 @@
 static const char usage[] =
     "usage: zkarton-broker [-c FILE] [--data DIR] [--listen ADDRESS] [--events-listen ADDRESS]\n"
     "                      [--http-listen HOST:PORT] [--port N] [--log-file FILE] [--log-level LEVEL]\n"
-    "                      [--dev] [--check-config] [--version] [--help]\n"
+    "                      [--setup-bucket] [--dev] [--check-config] [--version] [--help]\n"
     "       zkarton-broker store check|dump DIR\n"
     "       zkarton-broker store copy DIR DEST\n";
 static const char help[] =
@@ -22,6 +22,7 @@ static const char help[] =
     "  --listen ADDRESS    tcp://HOST:PORT for peers; PORT * lets the kernel choose\n"
     "  --events-listen ADDRESS, --http-listen HOST:PORT   likewise\n"
     "  --port N            N, N+1 and N+2 on 127.0.0.1 for peers, events and HTTP; 0: free ports\n"
+    "  --setup-bucket      make the bucket of [s3] when it is missing\n"
     "  --dev               loopback, free ports, a temporary data directory that goes at the end\n"
     "  --check-config      read the configuration, say what is wrong, and exit\n"
     "What was bound is written to DIR/endpoints.json.\n";
@@ -34,6 +35,7 @@ enum {
     FLAG_PORT,
     FLAG_LOG_FILE,
     FLAG_LOG_LEVEL,
+    FLAG_SETUP_BUCKET,
     FLAG_DEV,
     FLAG_CHECK,
     FLAG_VERSION
@@ -48,6 +50,7 @@ static const struct option flags[] = {
     {"port", required_argument, NULL, FLAG_PORT},
     {"log-file", required_argument, NULL, FLAG_LOG_FILE},
     {"log-level", required_argument, NULL, FLAG_LOG_LEVEL},
+    {"setup-bucket", no_argument, NULL, FLAG_SETUP_BUCKET},
     {"dev", no_argument, NULL, FLAG_DEV},
     {"check-config", no_argument, NULL, FLAG_CHECK},
     {"version", no_argument, NULL, FLAG_VERSION},
@@ -155,6 +158,9 @@ read_flag(int flag, struct flags_read *read, struct broker_options *options)
         break;
     case FLAG_LOG_LEVEL:
         give(read, "level", optarg, "--log-level");
+        break;
+    case FLAG_SETUP_BUCKET:
+        options->makes_bucket = true;
         break;
     case FLAG_DEV:
         return give_dev(read, options) ? PARSED_RUN : PARSED_WRONG;

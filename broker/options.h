@@ -28,6 +28,7 @@ struct broker_options {
     int64_t url_ttl_ms;
     int64_t multipart_threshold; // bytes; larger objects may come in parts
     bool is_temporary;           // --dev: the data directory is removed at the end
+    bool makes_bucket;           // --setup-bucket
     bool check_only;             // --check-config
 };
 

@@ -128,6 +128,28 @@ send_empty(struct MHD_Connection *connection, unsigned status, const struct open
     return reply_send(connection, status, response);
 }
 
+// Sends a GET on to the store that the object has moved to. Whether it is there, that store says.
+static enum MHD_Result
+send_on(struct object_store *fallback, struct MHD_Connection *connection, const struct uid *uid,
+        int64_t now_ms)
+{
+    struct bytes url = {0};
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL) {
+        return MHD_NO;
+    }
+    enum zkt_err err = object_store_presign_get(fallback, uid, now_ms / 1000, &url);
+    if (err == ZKT_OK) {
+        reply_add(response, "Location", bytes_text(&url));
+        reply_add(response, "Cache-Control", "no-store");
+    }
+    bytes_fini(&url);
+    return reply_send(connection,
+                      err == ZKT_OK ? MHD_HTTP_TEMPORARY_REDIRECT : MHD_HTTP_SERVICE_UNAVAILABLE,
+                      response);
+}
+
 enum MHD_Result
 objects_read(struct object_store *store, struct MHD_Connection *connection,
              struct http_request *request)
@@ -137,6 +159,10 @@ objects_read(struct object_store *store, struct MHD_Connection *connection,
     enum zkt_err err = check_url(store, connection, request, &grant);
     if (err == ZKT_OK) {
         err = open_object(store, &grant.uid, &file, &request->problem);
+        bool has_moved = err == ZKT_NOT_FOUND && request->fallback != NULL;
+        if (has_moved && strcmp(request->method, MHD_HTTP_METHOD_GET) == 0) {
+            return send_on(request->fallback, connection, &grant.uid, request->now_ms);
+        }
     }
     if (err != ZKT_OK) {
         return refuse(connection, &request->problem);

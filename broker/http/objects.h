@@ -10,13 +10,14 @@ enum { TARGET_BYTES_MAX = 4096 };
 
 // One request, from its first line to its end.
 struct http_request {
-    const char *method;           // MHD's
-    char *target;                 // as it came: path, "?", query; NULL: too long
-    int64_t now_ms;               // wall
-    bool has_begun;               // the headers were seen
-    struct object_upload *upload; // of a PUT under way
-    int64_t left_bytes;           // of its body
-    struct problem problem;       // why it failed, perhaps while the body still comes
+    const char *method;            // MHD's
+    char *target;                  // as it came: path, "?", query; NULL: too long
+    int64_t now_ms;                // wall
+    struct object_store *fallback; // where a GET goes on for what is not here; or NULL; borrowed
+    bool has_begun;                // the headers were seen
+    struct object_upload *upload;  // of a PUT under way
+    int64_t left_bytes;            // of its body
+    struct problem problem;        // why it failed, perhaps while the body still comes
 };
 
 // objects_read answers GET and HEAD.

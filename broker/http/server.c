@@ -30,7 +30,8 @@ struct published {
 
 struct http_server {
     struct MHD_Daemon *daemon;
-    struct object_store *objects; // borrowed
+    struct object_store *objects;  // borrowed
+    struct object_store *fallback; // borrowed
     int64_t (*now_ms)(void);
     uint16_t port;
     _Atomic(struct published *) incoming; // put by the loop, taken by the HTTP thread
@@ -112,6 +113,7 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
     }
     request->method = method;
     request->now_ms = server->now_ms();
+    request->fallback = server->fallback;
     bool is_read =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     bool is_object =
@@ -188,6 +190,7 @@ http_server_start(const struct http_options *options, struct http_server **serve
     }
     struct http_server *server = xcalloc(1, sizeof *server);
     server->objects = options->objects;
+    server->fallback = options->fallback;
     server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
     server->port = port;
     server->daemon = MHD_start_daemon(

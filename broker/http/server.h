@@ -11,9 +11,10 @@
 struct http_server;
 
 struct http_options {
-    const char *listen;           // "HOST:PORT", port 0: the kernel chooses
-    struct object_store *objects; // of kind "dir", or NULL: no objects here; borrowed
-    int64_t (*now_ms)(void);      // wall clock; NULL: the real one
+    const char *listen;            // "HOST:PORT", port 0: the kernel chooses
+    struct object_store *objects;  // of kind "dir", or NULL: no objects here; borrowed
+    struct object_store *fallback; // who asks for an object that is not here is sent there; or NULL
+    int64_t (*now_ms)(void);       // wall clock; NULL: the real one
 };
 
 // http_server_start binds and starts. ADDRESS_IN_USE, CONFIG_INVALID name the address.
