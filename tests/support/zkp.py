@@ -1,5 +1,6 @@
 """A raw ZKP/1 peer in Python, written from docs/protocol alone: for wire tests and for faults no client would make."""
 import os
+import time
 import uuid
 
 import msgpack
@@ -49,8 +50,9 @@ class Peer:
 
     def receive(self, timeout_s=10):
         """(verb, id, body) of the next message that is no heartbeat."""
+        deadline = time.monotonic() + timeout_s
         while True:
-            if not self.socket.poll(int(timeout_s * 1000)):
+            if not self.socket.poll(max(int((deadline - time.monotonic()) * 1000), 0)):
                 raise AssertionError(f"nothing came within {timeout_s} s")
             verb, message_id, body = msgpack.unpackb(self.socket.recv(), strict_map_key=False)
             if NAMES[verb] != "HEARTBEAT":

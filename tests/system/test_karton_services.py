@@ -23,15 +23,15 @@ class SameTrees(unittest.TestCase):
     def setUpClass(cls):
         directory = corpus()
         cls.addClassCleanup(shutil.rmtree, directory)
-        cls.karton = cls.analyse(RealKarton, directory)
-        cls.zkarton = cls.analyse(Zkarton, directory)
+        cls.karton, cls.karton_state = cls.analyse(RealKarton, directory)
+        cls.zkarton, cls.zkarton_state = cls.analyse(Zkarton, directory)
 
     @staticmethod
     def analyse(side_class, directory):
         with side_class() as side:
             side.start_services()
             roots = json.loads(side.run(os.path.join(PROGRAMS, "submit.py"), os.path.join(directory, "manifest.json")))
-            return side.trees(roots)
+            return side.trees(roots), json.loads(side.run(os.path.join(PROGRAMS, "state.py")))
 
     def test_karton_made_of_the_files_what_they_are_for(self):
         self.assertGreaterEqual(len(self.karton), 12)
@@ -46,6 +46,13 @@ class SameTrees(unittest.TestCase):
             with self.subTest(case):
                 self.assertEqual(outline(tree), outline(self.zkarton[case]))
                 self.assertEqual(tree, self.zkarton[case])
+
+    def test_inspection_says_the_same(self):
+        """I1, I3: karton-core's KartonState and counters, through both backends."""
+        for part in ("queues", "analyses", "metrics"):
+            with self.subTest(part):
+                self.assertEqual(self.karton_state[part], self.zkarton_state[part])
+        self.assertEqual(len(self.karton_state["queues"]["karton.classifier"]["crashed"]), 1)
 
     def test_the_comparison_sees_each_difference(self):
         tree = self.karton["nested"]

@@ -24,7 +24,7 @@ from karton.core.backend import (
 )
 from karton.core.config import Config
 from karton.core.exceptions import HardShutdownInterrupt
-from karton.core.resource import RemoteResource, ResourceBase
+from karton.core.resource import LocalResourceBase, RemoteResource
 from karton.core.task import Task, TaskState
 
 from .._session import Delivery, Session
@@ -37,6 +37,7 @@ from ._sessions import Sessions
 
 TAKE_MOST_S = 1.0  # so that a service that was asked to stop hears of it
 BUCKET_DEFAULT = "karton"
+UNKNOWN_VERSION = "-"  # of karton-core: the consumer is none of its services
 
 _METRICS = {
     KartonMetrics.TASK_PRODUCED: "zkarton_produced_total",
@@ -96,7 +97,7 @@ class KartonBackend(KartonBackendBase):
         self.objects = Objects(self.sessions)
         self._bind: Optional[KartonBind] = None
         self._deliveries: Dict[str, Delivery] = {}  # in hand, by task_uid
-        self._declared: Dict[str, ResourceBase] = {}  # of tasks that are being sent, by uid
+        self._declared: Dict[str, LocalResourceBase] = {}  # of tasks that are being sent, by uid
         self._pid = os.getpid()
 
     def __getattr__(self, name: str) -> Any:
@@ -122,7 +123,7 @@ class KartonBackend(KartonBackendBase):
     # ---- Queues
 
     def _bind_of(self, row: Dict[str, Any]) -> KartonBind:
-        return KartonBind(identity=row["identity"], info=row.get("info"), version=row.get("version"),
+        return KartonBind(identity=row["identity"], info=row.get("info"), version=row.get("version") or UNKNOWN_VERSION,
                           persistent=row["persistent"], filters=row["filters"], service_version=row.get("service_version"),
                           is_async=bool(row.get("is_async")))
 
@@ -239,12 +240,17 @@ class KartonBackend(KartonBackendBase):
     # ---- Tasks, sent
 
     def declare_task(self, task: Task) -> None:
-        """Remembers its local resources: they are uploaded next, and then it is sent."""
+        """Looks at the task and remembers its local resources: they are uploaded next, and then it is sent."""
+        has_local = False
         for resource in task.iterate_resources():
-            if not isinstance(resource, RemoteResource):
+            if isinstance(resource, LocalResourceBase):
                 if not resource.bucket:
                     resource.bucket = self.default_bucket_name
                 self._declared[resource.uid] = resource
+                has_local = True
+        if has_local:
+            # What cannot be sent is found before a file is; and the size of a file is asked while it is open.
+            pack_task(task, self.default_bucket_name, {}, None)
 
     def produce_unrouted_task(self, task: Task) -> None:
         """On disk when this returns. A task whose parent is in hand is its child; another begins an analysis."""
@@ -341,7 +347,7 @@ class KartonBackend(KartonBackendBase):
         counts: Dict[str, int] = {}
         for row in self.sessions.rows("metrics") if name else ():
             for found in _METRIC_LINE.finditer(row["text"]):
-                if found.group(1) == name:
+                if found.group(1) == name and found.group(3) != "0":  # Karton has no entry for what never happened
                     counts[_unescaped(found.group(2))] = int(found.group(3))
         return counts
 

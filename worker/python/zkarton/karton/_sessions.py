@@ -7,6 +7,7 @@ that a plain service needs none.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from typing import Any, Deque, Dict, Iterator, Optional
@@ -46,9 +47,18 @@ class Sessions:
         self._operator: Optional[Session] = None
         self._lock = threading.RLock()
         self._logs: Deque[bytes] = deque(maxlen=LOGS_KEPT)  # from before there was a session
+        self._pid = os.getpid()
 
     def _note(self, level: str, note_id: str, text: str) -> None:
         log.log(getattr(logging, level, logging.INFO), "%s %s", note_id, text)
+
+    def _leave_to_parent(self) -> None:
+        """In a process that was forked: the sessions stay with the one that made them; here are none yet."""
+        if os.getpid() != self._pid:
+            self._pid = os.getpid()
+            self._lock = threading.RLock()
+            self._logs.clear()
+            self.worker = self._producer = self._operator = None
 
     def open(self, role: str, **more: Any) -> Session:
         """A new session, once the broker has welcomed it."""
@@ -66,6 +76,7 @@ class Sessions:
 
     def open_worker(self, **more: Any) -> Session:
         """The session that serves a queue, in place of the one before."""
+        self._leave_to_parent()
         with self._lock:
             if self.worker is not None:
                 self.worker.close()
@@ -78,6 +89,7 @@ class Sessions:
     @property
     def sender(self) -> Session:
         """For tasks, objects, questions and logs."""
+        self._leave_to_parent()
         with self._lock:
             if self.worker is not None and not self.worker.is_over:
                 return self.worker
@@ -88,6 +100,7 @@ class Sessions:
     @property
     def operator(self) -> Session:
         """For what only an operator may."""
+        self._leave_to_parent()
         with self._lock:
             if self._operator is None or self._operator.is_over:
                 self._operator = self.open("operator")
@@ -95,6 +108,7 @@ class Sessions:
 
     def log(self, packed: bytes) -> None:
         """Hands on a log record; without a session yet it is kept for the first one."""
+        self._leave_to_parent()
         session = self.worker or self._producer
         if session is not None and not session.is_over:
             session.log(packed)
