@@ -251,6 +251,7 @@ class Behaviour(unittest.TestCase):
         names = [row["identity"] for row in pages(self.peer, "consumers") if row["identity"].startswith("test.debugged")]
         self.assertEqual(len(names), 1)
         self.assertRegex(names[0], r"^test\.debugged-[0-9a-f]{8}-dev$")
+        self.assertEqual(self.ended(self.send("debugged", "nothing")), (1, 0))
         self.assertEqual(self.end(process), 0)
         self.assertNotIn(names[0], [row["identity"] for row in pages(self.peer, "consumers")])
 
@@ -273,6 +274,7 @@ class Behaviour(unittest.TestCase):
     def test_kartons_own_command(self):
         """L1, L3, S18."""
         process = self.start("listed")
+        self.assertEqual(self.ended(self.send("listed", "nothing")), (1, 0))
         text = self.side.run("karton", "list")
         self.assertRegex(text, r"(?m)^test\.listed +1 +5\.9\.1 *$")
         self.assertEqual(self.end(process), 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from queue import Empty
 from typing import IO, Any, Callable, Dict, Optional, TypeVar, Union
 
 from karton.core.asyncio.resource import RemoteResource
@@ -14,7 +15,7 @@ from karton.core.backend import KartonBackendBase, KartonBind, KartonMetrics, Ka
 from karton.core.config import Config
 from karton.core.task import Task, TaskState
 
-from .._session import Delivery, Session
+from .._session import Session
 from ._backend import TAKE_MOST_S, KartonBackend
 from ._errors import NotServedError
 
@@ -28,7 +29,7 @@ class _Backend(KartonBackend):
                  make_resource: Callable[[Dict[str, Any]], Any]) -> None:
         super().__init__(config, identity, service_info)
         self.make_resource = make_resource
-        self.on_delivery: Optional[Callable[[Optional[Delivery]], None]] = None
+        self.on_delivery: Optional[Callable[[], None]] = None
 
     def unserialize_resource(self, resource_spec: Dict[str, Any]) -> Any:
         return self.make_resource(resource_spec)
@@ -49,7 +50,7 @@ class KartonAsyncBackend(KartonBackendBase):
                  service_info: Optional[KartonServiceInfo] = None) -> None:
         super().__init__(config, identity, service_info)
         self._plain = _Backend(config, identity, service_info, self.unserialize_resource)
-        self._queue: Optional[asyncio.Queue[Optional[Delivery]]] = None
+        self._there: Optional[asyncio.Event] = None  # something may be there to be taken
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -63,14 +64,14 @@ class KartonAsyncBackend(KartonBackendBase):
     async def connect(self) -> None:
         """Binds the backend to the running loop; sessions are opened when they are needed."""
         loop = asyncio.get_running_loop()
-        deliveries: asyncio.Queue[Optional[Delivery]] = asyncio.Queue()
+        there = asyncio.Event()
 
-        def hand_out(delivery: Optional[Delivery]) -> None:
+        def wake() -> None:  # on the session's thread
             if not loop.is_closed():
-                loop.call_soon_threadsafe(deliveries.put_nowait, delivery)
+                loop.call_soon_threadsafe(there.set)
 
-        self._queue = deliveries
-        self._plain.on_delivery = hand_out
+        self._there = there
+        self._plain.on_delivery = wake
 
     @property
     def default_bucket_name(self) -> str:
@@ -91,20 +92,23 @@ class KartonAsyncBackend(KartonBackendBase):
         return await asyncio.to_thread(self._plain.get_bind, identity)
 
     async def register_bind(self, bind: KartonBind) -> Optional[KartonBind]:
-        if self._queue is None:
+        if self._there is None:
             await self.connect()
         return await asyncio.to_thread(self._plain.register_bind, bind)
 
     async def consume_routed_task(self, identity: str, timeout: int = 5) -> Optional[Task]:
         worker = self._plain.sessions.worker
-        if worker is None or self._queue is None:
+        if worker is None or self._there is None:
             raise NotServedError("taking tasks of a queue that was not registered here", "call register_bind first")
-        if self._queue.empty():
-            _widen(worker)
+        delivery = None
         try:
-            delivery = await asyncio.wait_for(self._queue.get(), min(timeout or TAKE_MOST_S, TAKE_MOST_S))
-        except asyncio.TimeoutError:
-            delivery = None
+            self._there.clear()
+            if worker.reports.work.empty():
+                _widen(worker)
+                await asyncio.wait_for(self._there.wait(), min(timeout or TAKE_MOST_S, TAKE_MOST_S))
+            delivery = worker.take(0)
+        except (asyncio.TimeoutError, Empty):
+            pass
         if delivery is None:
             if worker.is_over and worker.problem is not None:
                 raise worker.problem

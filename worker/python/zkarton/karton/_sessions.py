@@ -88,7 +88,7 @@ class Sessions:
 
     @property
     def sender(self) -> Session:
-        """For tasks, objects, questions and logs."""
+        """For tasks and objects: what a task brings must come from the session that sends it."""
         self._leave_to_parent()
         with self._lock:
             if self.worker is not None and not self.worker.is_over:
@@ -96,6 +96,17 @@ class Sessions:
             if self._producer is None or self._producer.is_over:
                 self._producer = self.open("producer")
             return self._producer
+
+    @property
+    def asker(self) -> Session:
+        """For questions: one that does not end before it is answered."""
+        worker = self.worker
+        if worker is not None and worker.is_retiring:
+            with self._lock:
+                if self._producer is None or self._producer.is_over:
+                    self._producer = self.open("producer")
+                return self._producer
+        return self.sender
 
     @property
     def operator(self) -> Session:
@@ -120,7 +131,7 @@ class Sessions:
         after = None
         while True:
             page = {"after": after} if after else {}
-            answer = self.sender.ask("QUERY", {"what": what, "limit": PAGE_ROWS, **arguments, **page})
+            answer = self.asker.ask("QUERY", {"what": what, "limit": PAGE_ROWS, **arguments, **page})
             yield from answer["rows"]
             after = answer.get("next")
             if not after:
