@@ -5,6 +5,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@
 
 enum {
     DRAIN_MESSAGES_MAX = 512,
+    WORDS_MAX = 256, // of the janitor at once
     METRICS_PERIOD_MS = 1000,
     SWEEP_PERIOD_MS = 600000,
     DRAIN_STOP_MS = 10000
@@ -54,8 +56,9 @@ struct loop {
     struct loop_figures figures;
     struct bytes metrics;
     int64_t metrics_due_ms;
-    int64_t sweep_due_ms; // 0: not set yet
-    int64_t stop_by_ms;   // 0: not stopping
+    uint64_t sweep_found_count; // of the walk under way: nothing refers to them
+    int64_t sweep_due_ms;       // 0: not set yet
+    int64_t stop_by_ms;         // 0: not stopping
     bool has_failed;
 };
 
@@ -126,6 +129,7 @@ static void
 effect_delete_object(void *arg, const struct uid *object)
 {
     struct loop *loop = arg;
+    loop->figures.objects_unreferenced_count++;
     janitor_delete(loop->janitor, object, 1);
 }
 
@@ -376,15 +380,51 @@ take_signals(struct loop *loop, int signal_fd)
 }
 
 static void
+end_walk(struct loop *loop)
+{
+    struct janitor_walk walk = janitor_walk(loop->janitor);
+    log_info("OBJECT-SWEPT",
+             "listed=%" PRIu64 " old=%" PRIu64 " unreferenced=%" PRIu64 " old_uploads=%" PRIu64
+             " foreign=%" PRIu64 " failed=%s",
+             walk.listed_count, walk.old_count, loop->sweep_found_count, walk.pending_count,
+             walk.foreign_count, walk.has_failed ? "yes" : "no");
+    loop->figures.walks_count++;
+    loop->figures.objects_listed_count += walk.listed_count;
+    loop->figures.objects_foreign_count += walk.foreign_count;
+    loop->sweep_found_count = 0;
+}
+
+// A bounded slice: thousands of words at once must not hold up the messages.
+static void
 take_words(struct loop *loop)
 {
     struct uid uid;
     enum janitor_word word;
-    while ((word = janitor_receive(loop->janitor, &uid)) != JANITOR_NOTHING) {
-        if (word == JANITOR_DELETED) {
+    for (int words_count = 0; words_count < WORDS_MAX; words_count++) {
+        word = janitor_receive(loop->janitor, &uid);
+        bool is_known = (word == JANITOR_FOUND || word == JANITOR_PENDING) &&
+                        store_object_is_referenced(engine_store(loop->engine), &uid);
+        switch (word) {
+        case JANITOR_NOTHING:
+            return;
+        case JANITOR_DELETED:
+            loop->figures.objects_deleted_count++;
             engine_object_deleted(loop->engine, &uid);
-        } else {
+            break;
+        case JANITOR_FOUND:
+            loop->sweep_found_count += !is_known;
+            loop->figures.objects_swept_count += !is_known;
             engine_object_found(loop->engine, &uid);
+            break;
+        case JANITOR_PENDING:
+            if (!is_known) {
+                loop->figures.uploads_aborted_count++;
+                janitor_abort(loop->janitor, &uid);
+            }
+            break;
+        case JANITOR_WALKED:
+            end_walk(loop);
+            break;
         }
     }
 }
@@ -418,7 +458,10 @@ sweep_objects(struct loop *loop, int64_t now_ms)
         loop->sweep_due_ms = now_ms + grace_ms;
     } else if (now_ms >= loop->sweep_due_ms) {
         loop->sweep_due_ms = now_ms + (grace_ms > SWEEP_PERIOD_MS ? grace_ms : SWEEP_PERIOD_MS);
-        janitor_sweep(loop->janitor, grace_ms);
+        enum object_sweep mode = object_stores_sweep_mode(loop->options);
+        if (mode != OBJECT_SWEEP_OFF) {
+            janitor_sweep(loop->janitor, grace_ms, mode == OBJECT_SWEEP_ALL);
+        }
     }
 }
 

@@ -123,6 +123,30 @@ process_metrics(struct bytes *out)
     fclose(file);
 }
 
+static void
+object_metrics(const struct loop_figures *figures, struct bytes *out)
+{
+    metric(out, "zkarton_janitor_waiting", "gauge", "objects the janitor is to delete",
+           (double)figures->janitor_waiting_count);
+    metric(out, "zkarton_objects_unreferenced_total", "counter",
+           "objects handed to the janitor since the start: deleted, or waiting",
+           (double)figures->objects_unreferenced_count);
+    metric(out, "zkarton_objects_deleted_total", "counter", "objects that the store has deleted",
+           (double)figures->objects_deleted_count);
+    metric(out, "zkarton_objects_listed_total", "counter",
+           "objects seen by walks through the store", (double)figures->objects_listed_count);
+    metric(out, "zkarton_objects_swept_total", "counter",
+           "objects found by walks that nothing referred to", (double)figures->objects_swept_count);
+    metric(out, "zkarton_objects_foreign_deleted_total", "counter",
+           "keys of others deleted from the bucket ([object] sweep = all)",
+           (double)figures->objects_foreign_count);
+    metric(out, "zkarton_uploads_aborted_total", "counter",
+           "uploads in parts ended because nobody went on with them",
+           (double)figures->uploads_aborted_count);
+    metric(out, "zkarton_object_walks_total", "counter", "walks through the object store",
+           (double)figures->walks_count);
+}
+
 void
 loop_metrics(const struct loop_figures *figures, const struct front_counts *front,
              const struct store_stats *store, struct bytes *out)
@@ -132,8 +156,7 @@ loop_metrics(const struct loop_figures *figures, const struct front_counts *fron
     store_metrics(store, out);
     metric(out, "zkarton_http_requests_total", "counter", "HTTP requests answered",
            (double)figures->http_requests_count);
-    metric(out, "zkarton_janitor_waiting", "gauge", "objects the janitor is to delete",
-           (double)figures->janitor_waiting_count);
+    object_metrics(figures, out);
     metric(out, "zkarton_events_published_total", "counter", "messages on the events socket",
            (double)figures->published_count);
     process_metrics(out);

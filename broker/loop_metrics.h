@@ -15,6 +15,13 @@ struct loop_figures {
     uint64_t turn_buckets[PAUSE_BUCKETS_COUNT];
     uint64_t http_requests_count;
     uint64_t janitor_waiting_count;
+    uint64_t objects_unreferenced_count; // handed to the janitor
+    uint64_t objects_deleted_count;      // of these
+    uint64_t objects_listed_count;       // seen by walks through the store
+    uint64_t objects_swept_count;        // of these: nothing referred to them
+    uint64_t objects_foreign_count;      // deleted: keys of others ([object] sweep = all)
+    uint64_t uploads_aborted_count;      // in parts, that nobody went on with
+    uint64_t walks_count;
     uint64_t published_count;
 };
 

@@ -134,12 +134,17 @@ a_walk_tells_old_objects(void **state)
                        number <= OLD_COUNT ? 1000 : clock_wall_ms() + 3600 * 1000);
     }
     assert_int_equal(janitor_start(context, store, &janitor, &problem), ZKT_OK);
-    janitor_sweep(janitor, 60000);
+    janitor_sweep(janitor, 60000, false);
     for (unsigned number = 1; number <= OLD_COUNT; number++) {
         await(janitor, JANITOR_FOUND, &uid);
         assert_int_equal(get_u64(uid.bytes), number);
     }
-    // What is deleted after it shows that the walk tells nothing more.
+    struct object_pending pending = {.started_ms = 0};
+    await(janitor, JANITOR_WALKED, &pending.uid);
+    struct janitor_walk walk = janitor_walk(janitor);
+    assert_int_equal(walk.listed_count, OLD_COUNT + NOW_COUNT);
+    assert_int_equal(walk.old_count, OLD_COUNT);
+    assert_false(walk.has_failed);
     put_u64(uid.bytes, OLD_COUNT + 1);
     janitor_delete(janitor, &uid, 1);
     struct uid deleted;
@@ -164,16 +169,66 @@ a_walk_that_fails_ends(void **state)
     object_mem_put(store, &uid, "x", 1, 1000);
     object_mem_fail(store, 1);
     assert_int_equal(janitor_start(context, store, &janitor, &problem), ZKT_OK);
-    janitor_sweep(janitor, 60000);
+    janitor_sweep(janitor, 60000, false);
     struct uid found;
+    unsigned failed_count = 0;
+    bool has_found = false;
     // Asked for until the failed walk is over: during a walk nothing happens.
     do {
-        janitor_sweep(janitor, 60000);
+        janitor_sweep(janitor, 60000, false);
         zmq_pollitem_t item = {.socket = janitor_socket(janitor), .events = ZMQ_POLLIN};
         zmq_poll(&item, 1, 10);
-    } while (janitor_receive(janitor, &found) == JANITOR_NOTHING);
+        enum janitor_word word;
+        while ((word = janitor_receive(janitor, &found)) == JANITOR_WALKED) {
+            failed_count += janitor_walk(janitor).has_failed;
+        }
+        has_found = word == JANITOR_FOUND;
+    } while (!has_found);
+    assert_int_equal(failed_count, 1);
     assert_true(uid_equal(&uid, &found));
     janitor_stop(&janitor);
+    object_store_destroy(&store);
+    zmq_ctx_term(context);
+}
+
+// An upload in parts that began long ago is told; all of its uid are ended on request, and none of
+// others.
+static void
+a_walk_tells_old_uploads_in_parts(void **state)
+{
+    (void)state;
+    struct object_store *store = object_mem_new();
+    struct object_info first = {.uid = {{1}}, .size = 1};
+    struct object_info second = {.uid = {{2}}, .size = 1};
+    const uint8_t sha256[32] = {0};
+    struct bytes upload = {0};
+    struct janitor *janitor;
+    struct problem problem;
+    struct uid uid;
+    struct object_pending rest[2];
+    size_t count;
+    void *context = zmq_ctx_new();
+    for (int i = 0; i < 3; i++) { // two of the first
+        assert_int_equal(object_store_multipart_begin(store, i < 2 ? &first : &second, sha256,
+                                                      &upload, &problem),
+                         ZKT_OK);
+    }
+    assert_int_equal(janitor_start(context, store, &janitor, &problem), ZKT_OK);
+    janitor_sweep(janitor, -1000, false);
+    for (int i = 0; i < 3; i++) {
+        await(janitor, JANITOR_PENDING, &uid);
+        assert_true(uid_equal(&uid, i < 2 ? &first.uid : &second.uid));
+    }
+    await(janitor, JANITOR_WALKED, &uid);
+    assert_int_equal(janitor_walk(janitor).pending_count, 3);
+    janitor_abort(janitor, &first.uid);
+    janitor_delete(janitor, &first.uid, 1);
+    await(janitor, JANITOR_DELETED, &uid); // behind it
+    janitor_stop(&janitor);
+    assert_int_equal(object_store_list_pending(store, NULL, rest, 2, &count, &problem), ZKT_OK);
+    assert_int_equal(count, 1);
+    assert_true(uid_equal(&rest[0].uid, &second.uid));
+    bytes_fini(&upload);
     object_store_destroy(&store);
     zmq_ctx_term(context);
 }
@@ -205,6 +260,7 @@ main(void)
         cmocka_unit_test(what_fails_is_tried_again_behind_the_others),
         cmocka_unit_test(a_walk_tells_old_objects),
         cmocka_unit_test(a_walk_that_fails_ends),
+        cmocka_unit_test(a_walk_tells_old_uploads_in_parts),
         cmocka_unit_test(stopping_does_not_wait_for_a_dead_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
