@@ -161,7 +161,9 @@ bench_new(enum bench_kind kind)
         bench->disk = mem_disk_new();
     }
     struct problem problem = {.code = ZKT_OK};
-    assert_int_equal(bench_open(bench, &problem), ZKT_OK);
+    if (bench_open(bench, &problem) != ZKT_OK) {
+        fail_msg("%s", problem.text);
+    }
     return bench;
 }
 

@@ -616,6 +616,42 @@ pages_show_everything_once(void **state)
     assert_int_equal(page_all(bench, page), 299);
 }
 
+// More records than a restart reads ahead at once: none is lost, doubled or out of order.
+static void
+long_backlog_survives_a_restart(void **state)
+{
+    enum { TASKS_COUNT = 3000 };
+    struct bench *bench = *state;
+    uint32_t consumers[] = {bench_consumer(bench, "a"), bench_consumer(bench, "b")};
+    for (int64_t n = 0; n < TASKS_COUNT; n++) {
+        struct task task = bench_task(bench, n, 20);
+        task.priority = (enum priority)(n % PRIORITIES_COUNT);
+        store_submit(bench->store, &task, consumers, 1 + (n % 2 == 0), bench->now_ms);
+    }
+    bench_run(bench);
+    bench_reopen(bench);
+    struct store_stats stats;
+    store_stats(bench->store, &stats);
+    assert_int_equal(stats.tasks_count, TASKS_COUNT + TASKS_COUNT / 2);
+    assert_int_equal(stats.analyses_count, TASKS_COUNT);
+    store_want(bench->store, consumers[0], TASKS_COUNT);
+    bench_run(bench);
+    assert_int_equal(bench->offers_len, TASKS_COUNT);
+    int64_t expected = 0;
+    for (size_t index = 0; index < bench->offers_len; index++) {
+        assert_int_equal(bench_n(bench, bench->offers[index]), expected);
+        expected += PRIORITIES_COUNT;
+        expected = expected < TASKS_COUNT ? expected : expected % PRIORITIES_COUNT + 1;
+    }
+    while (bench->offers_len > 0) {
+        bench_finish(bench, bench_take(bench));
+    }
+    bench_run(bench);
+    bench_reopen(bench);
+    store_stats(bench->store, &stats);
+    assert_int_equal(stats.tasks_count, TASKS_COUNT / 2);
+}
+
 // Soft and hard limits by tasks.
 static void
 pressure_follows_tasks(void **state)
@@ -667,6 +703,7 @@ main(void)
                                            CASE(instances_are_remembered),
                                            CASE(objects_are_counted),
                                            CASE(pages_show_everything_once),
+                                           CASE(long_backlog_survives_a_restart),
                                            CASE(pressure_follows_tasks)};
 #undef CASE
         failed_count += cmocka_run_group_tests_name(names[index], tests, NULL, NULL);

@@ -336,6 +336,8 @@ store_commit(struct store *store, int64_t now_ms)
     put_number(store, "body", store->next_body);
     put_number(store, "consumer", store->next_consumer);
     put_number(store, "wall", (uint64_t)now_ms);
+    put_number(store, "tasks", store->entries.used_count); // how large a restart makes its tables
+    put_number(store, "analyses", store->analyses.used_count);
     if (store->next_delivery + DELIVERY_AHEAD > store->delivery_bound_wanted) {
         store->delivery_bound_wanted += DELIVERY_BLOCK;
         put_number(store, "delivery", store->delivery_bound_wanted);

@@ -47,6 +47,7 @@ struct records_ops {
     bool (*scan)(struct records *records, struct span prefix,
                  bool (*visit)(void *arg, struct span key, struct span value), void *arg,
                  struct problem *problem);
+    bool scans_on_any_thread; // one scan at a time, but not only on the loop's thread
     int (*fd)(const struct records *records);
     // Bytes used and free on disk, and whether intake must close.
     void (*space)(const struct records *records, uint64_t *used_bytes, uint64_t *free_bytes,

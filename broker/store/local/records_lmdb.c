@@ -25,8 +25,10 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/local/warm.h"
 
 #define MAP_BYTES ((size_t)1 << 40)
+#define MAP_BYTES_MIN ((size_t)1 << 36)
 enum {
     FETCH_MAX = 256,
     FETCH_NS_MAX = 5000000,
@@ -62,6 +64,7 @@ struct lmdb_records {
     struct mailbox commits, fetches, completions;
     pthread_t committer, fetcher;
     bool has_threads;
+    struct warmer *warmer;      // for the scans of the start; the first commit ends it
     struct record_batch *batch; // being committed: the committer's until its completion
     uint64_t reserve_end;       // the committer's: the file has disk space up to here
     // Written by the committer, read by the loop; atomic.
@@ -354,6 +357,7 @@ lmdb_commit(struct records *records, struct record_batch *batch, uint64_t number
     struct job *job = xcalloc(1, sizeof *job);
     job->completion.tag = number;
     self->batch = batch;
+    warm_cancel(self->warmer);
     mailbox_put(&self->commits, job);
 }
 
@@ -462,6 +466,7 @@ lmdb_destroy(struct records *records)
         pthread_join(self->committer, NULL);
         pthread_join(self->fetcher, NULL);
     }
+    warm_stop(&self->warmer);
     mailbox_fini(&self->commits);
     mailbox_fini(&self->fetches);
     mailbox_fini(&self->completions);
@@ -483,6 +488,7 @@ static const struct records_ops lmdb_ops = {.commit = lmdb_commit,
                                             .poll = lmdb_poll,
                                             .done = lmdb_done,
                                             .scan = lmdb_scan,
+                                            .scans_on_any_thread = true,
                                             .fd = lmdb_fd,
                                             .space = lmdb_space,
                                             .destroy = lmdb_destroy};
@@ -503,15 +509,29 @@ take_lock(struct lmdb_records *self, const char *path, struct problem *problem)
 }
 
 static int
+open_map(struct lmdb_records *self, size_t map_bytes)
+{
+    int result = mdb_env_create(&self->env);
+    if (result == 0) {
+        result = mdb_env_set_mapsize(self->env, map_bytes);
+    }
+    return result == 0 ? mdb_env_open(self->env, self->data_path, MDB_NOTLS | MDB_NORDAHEAD, 0600)
+                       : result;
+}
+
+// The map takes address space, no memory. Where there is less of it (a limit on the process, a
+// sanitizer) a smaller one does.
+static int
 open_env(struct lmdb_records *self)
 {
     MDB_txn *txn;
-    int result = mdb_env_create(&self->env);
-    if (result == 0) {
-        result = mdb_env_set_mapsize(self->env, MAP_BYTES);
-    }
-    if (result == 0) {
-        result = mdb_env_open(self->env, self->data_path, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+    size_t map_bytes = MAP_BYTES;
+    int result = open_map(self, map_bytes);
+    while (result == ENOMEM && map_bytes > MAP_BYTES_MIN) {
+        mdb_env_close(self->env);
+        self->env = NULL;
+        map_bytes /= 4;
+        result = open_map(self, map_bytes);
     }
     if (result == 0) {
         result = mdb_txn_begin(self->env, NULL, 0, &txn);
@@ -570,6 +590,8 @@ records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **re
     }
     sync_folder(path);
     look_at_space(self, extend_reserve(self, 0, 0));
+    mdb_filehandle_t fd;
+    self->warmer = mdb_env_get_fd(self->env, &fd) == 0 ? warm_start(fd, self->used_bytes) : NULL;
     pthread_create(&self->committer, NULL, run_committer, self);
     pthread_create(&self->fetcher, NULL, run_fetcher, self);
     pthread_setname_np(self->committer, "committer");

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/local/scan.h"
 #include "store/local/state.h"
 
 // A suspect task whose body is shared.
@@ -16,6 +17,9 @@ struct suspect_body {
     uint64_t number;
     struct origin origin;
 };
+
+// Tables that grow one by one cost a restart twice the time.
+enum { RESERVE_MAX = 1 << 28 };
 
 enum { SEEN_VERSION = 1, SEEN_STORE = 2, SEEN_SEQUENCE = 4, SEEN_ALL = 7 };
 
@@ -107,6 +111,10 @@ visit_meta(void *arg, struct span key, struct span value)
     } else if (span_equal(name, span_of_text("store"))) {
         recovery->seen |= SEEN_STORE;
         store->id = number;
+    } else if (span_equal(name, span_of_text("tasks"))) {
+        index_hash_reserve(&store->entry_hash, number < RESERVE_MAX ? number : RESERVE_MAX);
+    } else if (span_equal(name, span_of_text("analyses"))) {
+        index_hash_reserve(&store->analysis_hash, number < RESERVE_MAX ? number : RESERVE_MAX);
     } else if (span_equal(name, span_of_text("sequence"))) {
         recovery->seen |= SEEN_SEQUENCE;
         store->next_sequence = number;
@@ -257,19 +265,29 @@ load_suspect(struct recovery *recovery, uint32_t index, struct span key, struct 
         (struct suspect_body){store, index, record.body_number, origin};
 }
 
-static bool
-visit_task(void *arg, struct span key, struct span value)
+// The consumer of a routed task. NULL: there is none, and the record is set aside.
+static struct consumer_entry *
+routed_to(struct recovery *recovery, const struct scanned_task *task)
+{
+    struct consumer_entry *consumer =
+        task->is_whole ? consumer_entry_of(recovery->store, task->record.consumer) : NULL;
+    if (consumer == NULL) {
+        set_aside(recovery, task->key, task->value,
+                  task->is_whole ? "its consumer is not there" : task->reason);
+    }
+    return consumer;
+}
+
+static void
+take_task(void *arg, const struct scanned_task *task)
 {
     struct recovery *recovery = arg;
     struct store *store = recovery->store;
-    struct task_record record;
-    const char *reason = "its consumer is not there";
-    bool is_whole = parse_task(key, value, false, &record, &reason);
-    struct consumer_entry *consumer = is_whole ? consumer_entry_of(store, record.consumer) : NULL;
+    struct consumer_entry *consumer = routed_to(recovery, task);
     if (consumer == NULL) {
-        return set_aside(recovery, key, value, reason);
+        return;
     }
-    uint32_t index = adopt(store, &record);
+    uint32_t index = adopt(store, &task->record);
     struct entry *entry = entry_at(store, index);
     consumer->entries_count++;
     analysis_enter(store, entry->analysis);
@@ -280,11 +298,10 @@ visit_task(void *arg, struct span key, struct span value)
         recovery->has_workers = store_missing_instances(store, consumer->number) > 0;
     }
     if (recovery->has_workers && !consumer->is_dropping &&
-        record.sequence <= consumer->queues[record.priority].mark_durable) {
+        task->record.sequence <= consumer->queues[task->record.priority].mark_durable) {
         suspect(store, index);
-        load_suspect(recovery, index, key, value);
+        load_suspect(recovery, index, task->key, task->value);
     }
-    return true;
 }
 
 static bool
@@ -337,27 +354,24 @@ struct crashed_list {
     size_t len, capacity;
 };
 
-static bool
-visit_crashed(void *arg, struct span key, struct span value)
+static void
+take_crashed(void *arg, const struct scanned_task *task)
 {
     struct crashed_list *list = arg;
     struct store *store = list->recovery->store;
-    struct task_record record;
-    const char *reason = "its consumer is not there";
-    bool is_whole = parse_task(key, value, false, &record, &reason);
-    struct consumer_entry *consumer = is_whole ? consumer_entry_of(store, record.consumer) : NULL;
+    struct consumer_entry *consumer = routed_to(list->recovery, task);
     if (consumer == NULL) {
-        return set_aside(list->recovery, key, value, reason);
+        return;
     }
     if (list->len == list->capacity) {
         list->capacity = list->capacity * 2 + 64;
         list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
     }
-    uint32_t index = adopt(store, &record);
+    uint32_t index = adopt(store, &task->record);
     consumer->entries_count++;
     analysis_at(store, entry_at(store, index)->analysis)->crashed_count++;
-    list->items[list->len++] = (struct crashed){.changed_ms = record.changed_ms, .index = index};
-    return true;
+    list->items[list->len++] =
+        (struct crashed){.changed_ms = task->record.changed_ms, .index = index};
 }
 
 static int
@@ -368,36 +382,33 @@ compare_crashed(const void *a, const void *b)
     return (left->changed_ms > right->changed_ms) - (left->changed_ms < right->changed_ms);
 }
 
-static bool
-visit_held(void *arg, struct span key, struct span value)
+static void
+take_held(void *arg, const struct scanned_task *task)
 {
     struct recovery *recovery = arg;
     struct store *store = recovery->store;
-    struct task_record record;
-    const char *reason;
-    if (!parse_task(key, value, false, &record, &reason)) {
-        return set_aside(recovery, key, value, reason);
+    if (!task->is_whole) {
+        set_aside(recovery, task->key, task->value, task->reason);
+        return;
     }
-    uint32_t index = adopt(store, &record);
+    uint32_t index = adopt(store, &task->record);
     struct entry *entry = entry_at(store, index);
     entry->place = ENTRY_CHILD;
     analysis_enter(store, entry->analysis);
     store->state_counts[TASK_DECLARED]++;
-    child_adopt(store, get_u64(key.data + 1), index, &record);
-    return true;
+    child_adopt(store, get_u64(task->key.data + 1), index, &task->record);
 }
 
-static bool
-visit_finished(void *arg, struct span key, struct span value)
+static void
+take_finished(void *arg, const struct scanned_task *task)
 {
     struct recovery *recovery = arg;
-    struct task_record record;
-    const char *reason;
-    if (!parse_task(key, value, false, &record, &reason)) {
-        return set_aside(recovery, key, value, reason);
+    const struct task_record *record = &task->record;
+    if (!task->is_whole) {
+        set_aside(recovery, task->key, task->value, task->reason);
+        return;
     }
-    finished_remember(recovery->store, &record.root, record.sequence, record.changed_ms);
-    return true;
+    finished_remember(recovery->store, &record->root, record->sequence, record->changed_ms);
 }
 
 static bool
@@ -480,6 +491,43 @@ scan(struct recovery *recovery, enum record_kind kind,
     return recovery->has_failed ? recovery->problem->code : ZKT_OK;
 }
 
+struct taking {
+    struct store *store;
+    void (*take)(void *arg, const struct scanned_task *task);
+    void *arg;
+};
+
+// The analyses of the next ones are asked for ahead, so that the table of millions costs no wait.
+static void
+take_some(void *arg, const struct scanned_task *tasks, size_t tasks_len)
+{
+    enum { BUCKET_AHEAD = 16, ITEM_AHEAD = 8 };
+    const struct taking *taking = arg;
+    for (size_t step = 0; step < tasks_len + BUCKET_AHEAD; step++) {
+        if (step < tasks_len) {
+            analysis_prefetch(taking->store, &tasks[step].record.root);
+        }
+        if (step >= ITEM_AHEAD && step < tasks_len + ITEM_AHEAD) {
+            analysis_prefetch_item(taking->store, &tasks[step - ITEM_AHEAD].record.root);
+        }
+        if (step >= BUCKET_AHEAD) {
+            taking->take(taking->arg, &tasks[step - BUCKET_AHEAD]);
+        }
+    }
+}
+
+static enum zkt_err
+scan_of_tasks(struct recovery *recovery, enum record_kind kind,
+              void (*take)(void *arg, const struct scanned_task *task), void *arg)
+{
+    struct store *store = recovery->store;
+    struct taking taking = {.store = store, .take = take, .arg = arg};
+    if (!scan_tasks(store->records, kind, take_some, &taking, recovery->problem)) {
+        return recovery->problem->code != ZKT_OK ? recovery->problem->code : ZKT_IO;
+    }
+    return ZKT_OK;
+}
+
 static void
 begin_new(struct store *store)
 {
@@ -502,7 +550,7 @@ static enum zkt_err
 scan_crashed(struct recovery *recovery)
 {
     struct crashed_list list = {.recovery = recovery};
-    enum zkt_err err = scan(recovery, RECORD_CRASHED, visit_crashed, &list);
+    enum zkt_err err = scan_of_tasks(recovery, RECORD_CRASHED, take_crashed, &list);
     if (list.len > 0) {
         qsort(list.items, list.len, sizeof *list.items, compare_crashed);
     }
@@ -523,15 +571,19 @@ recover(struct store *store, struct problem *problem)
     const struct {
         enum record_kind kind;
         bool (*visit)(void *arg, struct span key, struct span value);
-    } steps[] = {{RECORD_META, visit_meta},         {RECORD_INSTANCE, visit_instance},
-                 {RECORD_CONSUMER, visit_consumer}, {RECORD_TASK, visit_task},
-                 {RECORD_HELD, visit_held},         {RECORD_FINISHED, visit_finished},
-                 {RECORD_UPLOAD, visit_upload},     {RECORD_DELETION, visit_deletion},
-                 {RECORD_INTENT, visit_intent}};
+        void (*take)(void *arg, const struct scanned_task *task); // else
+    } steps[] = {{RECORD_META, visit_meta, NULL},         {RECORD_INSTANCE, visit_instance, NULL},
+                 {RECORD_CONSUMER, visit_consumer, NULL}, {RECORD_TASK, NULL, take_task},
+                 {RECORD_HELD, NULL, take_held},          {RECORD_FINISHED, NULL, take_finished},
+                 {RECORD_UPLOAD, visit_upload, NULL},     {RECORD_DELETION, visit_deletion, NULL},
+                 {RECORD_INTENT, visit_intent, NULL}};
     enum zkt_err err = ZKT_OK;
     for (size_t step_index = 0; err == ZKT_OK && step_index < sizeof steps / sizeof *steps;
          step_index++) {
-        err = scan(&recovery, steps[step_index].kind, steps[step_index].visit, &recovery);
+        enum record_kind kind = steps[step_index].kind;
+        err = steps[step_index].visit != NULL
+                  ? scan(&recovery, kind, steps[step_index].visit, &recovery)
+                  : scan_of_tasks(&recovery, kind, steps[step_index].take, &recovery);
     }
     if (err == ZKT_OK) {
         err = scan_crashed(&recovery);

@@ -130,9 +130,54 @@ format_is_as_written_down(void **state)
     }
 }
 
+// Checksums of short and long records are made in two ways: on disk nobody must see which.
+static void
+checksums_do_not_depend_on_the_way_they_are_made(void **state)
+{
+    static const uint64_t expected[] = {0x8b16a7f73f0951e9, 0x39bfcdf38ca8aebb, 0xcaed6598ee7b91cf,
+                                        0x702a7991d91fbbea};
+    static const size_t lens[] = {200, 600, 1010, 3000};
+    uint8_t body[3000];
+    (void)state;
+    for (size_t index = 0; index < sizeof body; index++) {
+        body[index] = (uint8_t)(index * 7);
+    }
+    for (size_t index = 0; index < sizeof lens / sizeof *lens; index++) {
+        struct key key = key_task(3, PRIORITY_LOW, 7);
+        struct task_record task = {.sequence = 7, .body = span_of(body, lens[index])};
+        struct bytes value = {0};
+        const char *reason = "";
+        format_task(&key, &task, &value);
+        assert_true(parse_any(key_span(&key), bytes_span(&value), &reason));
+        uint64_t hash = fnv(key_span(&key), bytes_span(&value));
+        if (hash != expected[index]) {
+            fail_msg("body of %zu: 0x%016llx", lens[index], (unsigned long long)hash);
+        }
+        bytes_fini(&value);
+    }
+}
+
+static void
+sequences_that_no_store_gives_are_refused(void **state)
+{
+    struct sample sample = {0};
+    const char *reason = "";
+    (void)state;
+    make_task(&sample, key_task(3, PRIORITY_LOW, SEQUENCE_MAX));
+    assert_true(parse_any(key_span(&sample.key), bytes_span(&sample.value), &reason));
+    bytes_fini(&sample.value);
+    make_task(&sample, key_task(3, PRIORITY_LOW, SEQUENCE_MAX + 1));
+    assert_false(parse_any(key_span(&sample.key), bytes_span(&sample.value), &reason));
+    assert_string_equal(reason, "no such sequence is ever given");
+    bytes_fini(&sample.value);
+}
+
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(format_is_as_written_down)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(format_is_as_written_down),
+        cmocka_unit_test(checksums_do_not_depend_on_the_way_they_are_made),
+        cmocka_unit_test(sequences_that_no_store_gives_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
