@@ -26,17 +26,11 @@ def _replace_async() -> None:
     _replace(sys.modules[ASYNC_BACKEND].KartonAsyncBackend, KartonAsyncBackend, "KartonAsyncBackend")
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader(importlib.machinery.SourceFileLoader):
     """Loads the module as it is, then replaces the class in it: before anybody can take it from there."""
 
-    def __init__(self, inner: importlib.abc.Loader) -> None:
-        self._inner = inner
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
-        return self._inner.create_module(spec)
-
     def exec_module(self, module: ModuleType) -> None:
-        self._inner.exec_module(module)
+        super().exec_module(module)
         _replace_async()
 
 
@@ -48,8 +42,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         if fullname != ASYNC_BACKEND:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+        if spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            spec.loader = _Loader(spec.loader.name, spec.loader.path)
         return spec
 
 

@@ -37,7 +37,7 @@ def consume(sessions: Sessions, timeout_s: float, logger: Optional[str], level: 
     """Records as they come; None when none came for so long."""
     session = sessions.sender
     prefix = f"log.{level.lower()}." if level else "log."
-    socket = zmq.Context.instance().socket(zmq.SUB)
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     try:
         socket.linger = 0
         socket.setsockopt(zmq.IPV6, 1)

@@ -128,14 +128,13 @@ class Sessions:
 
     def rows(self, what: str, **arguments: Any) -> Iterator[Dict[str, Any]]:
         """All rows of a question, page by page."""
-        after = None
+        page: Dict[str, str] = {}
         while True:
-            page = {"after": after} if after else {}
             answer = self.asker.ask("QUERY", {"what": what, "limit": PAGE_ROWS, **arguments, **page})
             yield from answer["rows"]
-            after = answer.get("next")
-            if not after:
+            if not answer.get("next"):
                 return
+            page = {"after": answer["next"]}
 
     def control(self, what: str, **arguments: Any) -> Any:
         """Rows of something that an operator does."""
