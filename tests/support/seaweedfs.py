@@ -38,9 +38,10 @@ class SeaweedFS:
         self.dir = tempfile.mkdtemp(prefix="zkt-weed-")
         self.process = None
         self.address = None
+        self.ports = None
 
     def _spawn(self):
-        ports = dict(zip(PORTS, free_ports(len(PORTS))))
+        ports = self.ports = self.ports or dict(zip(PORTS, free_ports(len(PORTS))))
         config = os.path.join(self.dir, "s3.json")
         with open(config, "w", encoding="utf-8") as file:
             json.dump({"identities": [{"name": "test", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
@@ -75,10 +76,12 @@ class SeaweedFS:
                     return self
                 time.sleep(0.05)  # nothing says that it is ready: asked until it answers
             self.stop()
+            self.ports = None
         with open(os.path.join(self.dir, "log"), encoding="utf-8", errors="replace") as log:
             raise AssertionError(f"SeaweedFS does not start:\n{log.read()[-4000:]}")
 
     def stop(self):
+        """At once; started again it has the same ports and data."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()  # it takes 15 s over a SIGTERM
         if self.process is not None:

@@ -8,7 +8,11 @@ import subprocess
 import time
 import unittest
 
-from support.broker import Broker, tests_dir
+import boto3
+from botocore.config import Config
+
+from support.broker import SOURCE, Broker, tests_dir
+from support.seaweedfs import SeaweedFS
 from system.test_crash import routed_uid, short, with_identity
 
 OPTIONS = {"broker": {"heartbeat": "100ms", "expiry": "1s", "resume_grace": "1s", "max_deliveries": "1000000"},
@@ -21,12 +25,10 @@ class DirStore:
     """The embedded store: it goes down with the broker."""
 
     kills = ()
+    broker = None
 
-    def __init__(self, broker):
-        self.broker = broker
-
-    def start(self):
-        pass
+    def options(self):
+        return {}
 
     def close(self):
         pass
@@ -40,25 +42,56 @@ class DirStore:
         return found
 
 
+class SeaweedStore:
+    """An S3 server of its own, which is killed too."""
+
+    kills = ("store",)
+
+    def __init__(self):
+        services = os.environ.get("ZKT_SERVICES", os.path.join(SOURCE, "build", "services"))
+        self.server = SeaweedFS(os.path.join(services, "bin", "weed"))
+        self.server.start()
+        self.client = boto3.client("s3", endpoint_url=self.server.address, aws_access_key_id="AK", aws_secret_access_key="SK",
+                                   region_name="us-east-1", config=Config(s3={"addressing_style": "path"}))
+
+    def options(self):
+        return {"object": {"kind": "s3"}, "s3": {"address": self.server.address, "access_key": "AK", "secret_key": "SK",
+                                                 "bucket": "objects"}}
+
+    def kill(self):
+        self.server.stop()
+
+    def start(self):
+        self.server.start()
+
+    def close(self):
+        self.server.__exit__()
+
+    def objects(self):
+        found = []
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket="objects"):
+            found += [row["Key"] for row in page.get("Contents", [])]
+        uploads = self.client.list_multipart_uploads(Bucket="objects").get("Uploads", [])
+        return found + [f"{row['Key']} in parts" for row in uploads]
+
+
 class ObjectCrash:
     """What both stores have to stand."""
 
-    def store_options(self):
-        return {}
-
-    def make_store(self, broker):
-        raise NotImplementedError
+    STORE = None
+    ARGS = ()
 
     def setUp(self):
         self.seed = int(os.environ.get("ZKT_SEED", random.SystemRandom().randrange(2**32)))
         self.random = random.Random(self.seed)
-        options = {section: dict(values) for section, values in OPTIONS.items()}
-        for section, values in self.store_options().items():
-            options.setdefault(section, {}).update(values)
-        self.broker = Broker(options)
-        self.addCleanup(self.broker.__exit__)
-        self.store = self.make_store(self.broker)
+        self.store = self.STORE()
         self.addCleanup(self.store.close)
+        options = {section: dict(values) for section, values in OPTIONS.items()}
+        for section, values in self.store.options().items():
+            options.setdefault(section, {}).update(values)
+        self.broker = Broker(options, args=self.ARGS)
+        self.addCleanup(self.broker.__exit__)
+        self.store.broker = self.broker
         self.broker.start()
         self.journal = os.path.join(self.broker.dir, "journal")
         os.mkdir(self.journal)
@@ -173,8 +206,12 @@ class ObjectCrash:
 
 
 class DirCrashTest(ObjectCrash, unittest.TestCase):
-    def make_store(self, broker):
-        return DirStore(broker)
+    STORE = DirStore
+
+
+class SeaweedCrashTest(ObjectCrash, unittest.TestCase):
+    STORE = SeaweedStore
+    ARGS = ("--setup-bucket",)
 
 
 if __name__ == "__main__":
