@@ -101,7 +101,10 @@ class Recorder(unittest.TestResult):
     addFailure = addError
 
     def addSkip(self, test, reason):
-        self.rows.append((f"{test.id()} skipped: {reason}", False, f"a test must run here: {reason}"))
+        if "build-" in os.environ.get("ZKT_BIN", ""):  # of sanitized programs: what cannot be tested with them
+            print(f"skipped {test.id()}: {reason}", flush=True)
+        else:
+            self.rows.append((f"{test.id()} skipped: {reason}", False, f"a test must run here: {reason}"))
 
     def addSubTest(self, test, subtest, err):
         if err is not None:
