@@ -5,7 +5,7 @@ import http.client
 import threading
 import time
 from typing import IO, Any, Dict, Iterator, Optional, Tuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from .exceptions import ZkartonError, error_of
 
@@ -13,6 +13,8 @@ BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 60.0
 TRIES = 4
 PAUSE_S = 0.2
+REDIRECTS_MAX = 5
+_ELSEWHERE = (301, 302, 303, 307, 308)
 # What may succeed when it is tried again.
 _AGAIN = (408, 429, 500, 502, 503, 504, 507)
 
@@ -78,12 +80,18 @@ def download(url: str, name: str) -> Iterator[bytes]:
     """GETs it block by block; goes on where a broken connection stopped."""
     done = 0
     attempt = 0
+    redirects = 0
     error: Optional[Exception] = None
     while attempt < TRIES:
         connection, target = _connection(url, fresh=attempt > 0)
         try:
             connection.request("GET", target, headers={"Range": f"bytes={done}-"} if done else {})
             response = connection.getresponse()
+            if response.status in _ELSEWHERE and redirects < REDIRECTS_MAX and response.headers.get("Location"):
+                response.read()
+                redirects += 1
+                url = urljoin(url, response.headers["Location"])
+                continue
             if response.status not in (200, 206):
                 refusal = _refusal(name, "the download", response)
                 response.read()

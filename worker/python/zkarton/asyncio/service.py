@@ -152,6 +152,7 @@ class Consumer(sync.Consumer):
                               f"{LIMITS['CONCURRENCY']}")
         self._working: Set[asyncio.Task[None]] = set()
         self._wake: Optional[asyncio.Event] = None
+        self._is_aborted = False
 
     async def process(self, task: Task) -> Any:
         """Does the work."""
@@ -237,6 +238,8 @@ class Consumer(sync.Consumer):
         except asyncio.CancelledError:
             pass
         finally:
+            if self._is_aborted and state == "Crashed":
+                state = "Returned"  # as after a second Ctrl-C elsewhere: it counts no attempt
             delivery.on_cancel = None
             session.finish(delivery, state, error, delay_ms)
 
@@ -271,7 +274,8 @@ class Consumer(sync.Consumer):
                     task = loop.create_task(self._work(delivery, session))
                     self._working.add(task)
                     task.add_done_callback(self._on_worked)
-                await wake.wait()
+                if is_more or self._working:
+                    await wake.wait()
             while not session.join(0):
                 await asyncio.sleep(0.01)
         finally:
@@ -297,6 +301,7 @@ class Consumer(sync.Consumer):
             self.stop()
         elif number == signal.SIGINT:
             self.log.info("Hard shutting down!")
+            self._is_aborted = True
             self._on_stop(2)
             for task in self._working:
                 task.cancel()
