@@ -1,0 +1,178 @@
+"""The S3 store of the broker against real servers: the seam, the start, sweeping, versions, credentials, moving, a server away."""
+import http.server
+import json
+import os
+import subprocess
+import threading
+import time
+import unittest
+
+from support.broker import Broker, bin_dir, tests_dir
+from support.s3 import BUCKET, Versitygw, s3_options, servers
+from system.test_cli import Service
+
+
+def broker_on(server, args=("--setup-bucket",), **more):
+    return Broker(s3_options(server, **more), args=args)
+
+
+def wait_until(what, condition, timeout_s=60):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {timeout_s} s")
+        time.sleep(0.02)
+
+
+def make_file(broker, content="content"):
+    path = os.path.join(broker.dir, "file")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(content)
+    return path
+
+
+class SeamTest(unittest.TestCase):
+    def run_suite(self, server, bucket):
+        environment = dict(os.environ, ZKT_S3_ADDRESS=server.address, ZKT_S3_ACCESS=server.access_key,
+                           ZKT_S3_SECRET=server.secret_key, ZKT_S3_BUCKET=bucket)
+        done = subprocess.run([os.path.join(tests_dir(), "object_suite"), "s3"], env=environment, capture_output=True,
+                              text=True, timeout=300, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout.count("[       OK ]")
+
+    def test_the_seam_holds_over_every_server(self):
+        for name, server in servers():
+            with self.subTest(name), server:
+                count = self.run_suite(server, "seam")
+                self.assertGreaterEqual(count, 12)
+                print(f"object store seam over {name}: {count} passed", flush=True)
+
+    def test_nothing_is_left_in_a_bucket_with_versions(self):  # G5
+        server = Versitygw()
+        server.args = ["--versioning-dir", server.versions]
+        with server:
+            server.request("PUT", "/versions")
+            server.request("PUT", "/versions?versioning=",
+                           "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+                           "<Status>Enabled</Status></VersioningConfiguration>")
+            self.assertIn("Enabled", server.request("GET", "/versions?versioning="))
+            self.run_suite(server, "versions")
+            left = server.request("GET", "/versions?prefix=own%2F&versions=")
+            self.assertNotIn("<VersionId>", left)
+
+
+class StartTest(unittest.TestCase):
+    def refused(self, broker, environment=None):
+        broker._write_ini()
+        done = subprocess.run([os.path.join(bin_dir(), "zkarton-broker"), "-c", broker.ini, *broker.args],
+                              env=dict(os.environ, **(environment or {})), capture_output=True, text=True, timeout=60,
+                              check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertNotIn("BROKER-READY", done.stderr)
+        return done.stderr
+
+    def test_a_start_says_what_is_wrong(self):  # G2
+        with Versitygw() as server:
+            broker = broker_on(server, args=())
+            self.addCleanup(broker.__exit__)
+            error = self.refused(broker)
+            self.assertIn('[s3] bucket: there is no bucket "karton"', error)
+            self.assertIn("--setup-bucket", error)
+            broker.options["s3"]["secret_key"] = "wrong"
+            self.assertIn("[s3] secret_key", self.refused(broker))
+            broker.options["s3"].update(secret_key=server.secret_key, access_key="nobody")
+            self.assertIn('[s3] access_key: ' + server.address + ' does not know "nobody"', self.refused(broker))
+            del broker.options["s3"]["access_key"]
+            self.assertIn("[s3] access_key and secret_key are missing", self.refused(broker))
+            # The standard variables stand in (E5).
+            del broker.options["s3"]["secret_key"]
+            variables = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
+            self.assertIn("there is no bucket", self.refused(broker, variables))
+
+    def test_a_file_goes_through_and_away(self):
+        with Versitygw() as server, broker_on(server) as broker:
+            path = make_file(broker)
+            with Service(broker, "exec", "t.one", "type=one", "--", "grep", "-q", "content", "{}") as service:
+                broker.run("zkarton", "send", "type=one", "-r", "sample=" + path, "--wait", timeout=60)
+                self.assertEqual(service.stop(), 0)
+            wait_until("the object's end", lambda: not server.objects())
+            broker.stop()
+
+
+class SweepTest(unittest.TestCase):
+    """Objects are plain files of versitygw: strays are made and looked at directly."""
+
+    def make_stray(self, server, prefix, number):
+        folder = os.path.join(server.data, BUCKET, prefix)
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, f"{number:08x}-0000-4000-8000-000000000001")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("x")
+        os.utime(path, (1, 1))
+        return path
+
+    def prefix(self, broker):
+        with open(os.path.join(broker.data, "keys", "object.prefix"), encoding="utf-8") as file:
+            return "zkt-" + file.read()
+
+    def swept(self, server, sweep):
+        with broker_on(server, sweep=sweep) as broker:
+            own = self.make_stray(server, self.prefix(broker), 1)
+            other = self.make_stray(server, "another", 1)
+            plain = os.path.join(server.data, BUCKET, "plain")
+            with open(plain, "w", encoding="utf-8") as file:
+                file.write("x")
+            os.utime(plain, (1, 1))
+            broker.kill()
+            broker.options["object"]["upload_grace"] = "1s"
+            broker.start()  # the first walk is one grace after a start
+            if sweep != "off":
+                line = broker.log.wait_for("OBJECT-SWEPT")
+                self.assertIn("unreferenced=1", line)
+                wait_until("the stray's end", lambda: not os.path.exists(own))
+            left = [os.path.exists(path) for path in (own, other, plain)]
+            broker.stop()
+            return left
+
+    def test_own_keys_are_swept_and_those_of_others_are_not(self):
+        with Versitygw() as server:
+            self.assertEqual(self.swept(server, "own"), [False, True, True])
+
+    def test_all_means_all(self):
+        with Versitygw() as server:
+            self.assertEqual(self.swept(server, "all"), [False, False, False])
+
+    def test_many_are_swept_without_a_pause(self):
+        count = 100000 if os.environ.get("ZKT_ROUNDS") == "500" else 3000
+        with Versitygw() as server, broker_on(server) as broker:
+            prefix = self.prefix(broker)
+            for number in range(count):
+                self.make_stray(server, prefix, number)
+            broker.kill()
+            broker.options["object"]["upload_grace"] = "1s"
+            broker.start()
+            with Service(broker, "exec", "t.small", "type=small", "--", "true"):
+                start = time.monotonic()
+                tasks_count = 0
+                longest = 0.0
+                while broker.metric("zkarton_objects_deleted_total") < count:
+                    self.assertLess(time.monotonic() - start, 60 + count / 100)
+                    begin = time.monotonic()
+                    broker.run("zkarton", "send", "type=small", "--wait")
+                    longest = max(longest, time.monotonic() - begin)
+                    tasks_count += 1
+            line = broker.log.wait_for("OBJECT-SWEPT")
+            self.assertIn(f"listed={count} old={count} unreferenced={count}", line)
+            self.assertEqual(broker.metric("zkarton_objects_swept_total"), count)
+            self.assertEqual(broker.metric("zkarton_objects_unreferenced_total"), count)
+            self.assertEqual(broker.metric("zkarton_janitor_waiting"), 0)
+            self.assertEqual(broker.metric("zkarton_store_deletions"), 0)
+            pause = broker.metric("zkarton_loop_pause_seconds_max")
+            print(f"{count} objects swept in {time.monotonic() - start:.1f} s, {tasks_count} tasks meanwhile (the slowest "
+                  f"{longest * 1000:.0f} ms), longest turn of the loop {pause * 1000:.1f} ms", flush=True)
+            self.assertLess(pause, 0.1)
+            broker.stop()
+
+
+if __name__ == "__main__":
+    unittest.main()
