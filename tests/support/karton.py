@@ -16,6 +16,7 @@ from support.seaweedfs import SeaweedFS, free_ports
 from support.zkp import Peer
 
 DEADLINE_S = 120
+PACKAGE = os.path.join(SOURCE, "worker", "python")
 PROGRAMS = os.path.join(SOURCE, "tests", "system", "karton")
 SERVICES = ("karton-classifier", "karton-archive-extractor", "karton-asciimagic", "karton-autoit-ripper")
 RECORDER = "test.recorder"
@@ -80,7 +81,10 @@ class Side:
                     PATH=os.path.join(services_dir(), "bin") + os.pathsep + os.environ["PATH"])
 
     def spawn(self, program, *args, **more):
-        process = subprocess.Popen(self.command(program, *args), cwd=self.dir, env=dict(self.environment, **more),
+        return self.spawn_command(self.command(program, *args), **more)
+
+    def spawn_command(self, command, **more):
+        process = subprocess.Popen(command, cwd=self.dir, env=dict(self.environment, **more),
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.processes.append(process)
         self.logs[process.pid] = LineReader(process.stderr)
@@ -90,9 +94,9 @@ class Side:
         """The next line of a process's log with this word."""
         return self.logs[process.pid].wait_for(word, timeout_s)
 
-    def start_services(self, *more):
-        """All services at once, then waits until each has its queue."""
-        started = [self.spawn(service) for service in (*SERVICES, os.path.join(PROGRAMS, "recorder.py"), *more)]
+    def start_services(self, services=SERVICES):
+        """These and the recorder at once, then waits until each has its queue."""
+        started = [self.spawn(service) for service in (*services, os.path.join(PROGRAMS, "recorder.py"))]
         for process in started:
             self.wait_for(process, "Binding on:")
 
@@ -205,7 +209,7 @@ class Zkarton(Side):
 
     @property
     def environment(self):
-        return dict(super().environment, PYTHONPATH=os.path.join(SOURCE, "worker", "python"))
+        return dict(super().environment, PYTHONPATH=PACKAGE)
 
     def command(self, program, *args):
         return [services_bin("python"), "-m", "zkarton.karton", program, *args]
@@ -217,6 +221,19 @@ class Zkarton(Side):
             self.drain()
             if code not in (0, 1):  # 1: some of it crashed
                 raise AssertionError(f"{root} did not end: {text}\n{self.drain()[-8000:]}")
+
+    def wait_until_idle(self):
+        """Nothing waits or runs in any queue."""
+        deadline = time.monotonic() + DEADLINE_S
+        with Peer(self.broker.endpoints["broker"]) as peer:
+            peer.hello()
+            while True:
+                self.drain()
+                busy = [row for row in pages(peer, "queues") if row["high"] or row["normal"] or row["low"] or row["running"]]
+                if not busy:
+                    return
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"{busy} did not end")
 
     def rows(self, roots):
         with Peer(self.broker.endpoints["broker"]) as peer:
