@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ render(const struct endpoints *endpoints, struct bytes *out)
     value_put(&arena, &map, "broker", value_text(&arena, endpoints->broker));
     value_put(&arena, &map, "events", value_text(&arena, endpoints->events));
     value_put(&arena, &map, "http", value_text(&arena, endpoints->http));
+    value_put(&arena, &map, "objects", value_text(&arena, endpoints->objects));
     value_put(&arena, &map, "pid", value_int(endpoints->pid));
     json_write(&map, out, JSON_DEFAULT);
     bytes_append_byte(out, '\n');
@@ -52,6 +54,36 @@ endpoints_write(const char *data_path, const struct endpoints *endpoints, struct
     bytes_fini(&content);
     free(path);
     free(aside);
+    return err;
+}
+
+enum zkt_err
+endpoints_may_move(const char *data_path, struct problem *problem)
+{
+    char text[4096];
+    struct arena arena;
+    struct value map;
+    enum zkt_err err = ZKT_OK;
+    char *path = xasprintf("%s/endpoints.json", data_path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd != -1 ? read(fd, text, sizeof text) : -1;
+    arena_init(&arena);
+    if (len > 0 && json_parse(span_of(text, (size_t)len), &arena, &map, NULL) == ZKT_OK) {
+        const struct value *pid = value_get(&map, "pid");
+        const struct value *objects = value_get(&map, "objects");
+        bool runs = pid != NULL && pid->type == VALUE_INT && kill((pid_t)pid->integer, 0) == 0;
+        if (runs && (objects == NULL || !value_is_text(objects, ENDPOINTS_MOVING))) {
+            err = problem_set(problem, ZKT_IN_USE,
+                              "the broker with pid %" PRId64 " would not find what is moved. Start "
+                              "it again with [object] kind = s3 and migrate_from = dir",
+                              pid->integer);
+        }
+    }
+    if (fd != -1) {
+        close(fd);
+    }
+    arena_fini(&arena);
+    free(path);
     return err;
 }
 

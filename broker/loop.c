@@ -305,10 +305,12 @@ open_all(struct loop *loop, struct problem *problem)
         err = front_new(loop->zmq_context, options->listen, &handlers, &loop->front, problem);
     }
     if (err == ZKT_OK) {
-        struct endpoints endpoints = {.broker = front_address(loop->front),
-                                      .events = log_pub_address(loop->log_pub),
-                                      .http = loop->http_address,
-                                      .pid = getpid()};
+        struct endpoints endpoints = {
+            .broker = front_address(loop->front),
+            .events = log_pub_address(loop->log_pub),
+            .http = loop->http_address,
+            .objects = loop->objects.is_moving ? ENDPOINTS_MOVING : loop->objects.store->kind,
+            .pid = getpid()};
         err = endpoints_write(options->data_path, &endpoints, problem);
     }
     return err;

@@ -74,8 +74,8 @@ own_prefix(const char *data_path, char **prefix, struct problem *problem)
 // ---- One store
 
 enum zkt_err
-object_stores_open_dir(const struct broker_options *options, struct object_store **store,
-                       struct problem *problem)
+object_stores_open_dir(const struct broker_options *options, bool is_guest,
+                       struct object_store **store, struct problem *problem)
 {
     char *secret_path = xasprintf("%s/keys/object.secret", options->data_path);
     char *own_path = xasprintf("%s/objects", options->data_path);
@@ -83,6 +83,7 @@ object_stores_open_dir(const struct broker_options *options, struct object_store
         .path = config_text(options->config, "object", "path", own_path),
         .secret_path = secret_path,
         .address = "",
+        .is_guest = is_guest,
         .url_ttl_s = options->url_ttl_ms / 1000,
     };
     enum zkt_err err = object_dir_open(&dir, store, problem);
@@ -225,7 +226,7 @@ object_stores_open(const struct broker_options *options, struct object_stores *s
         err = object_stores_open_s3(options, &stores->s3, problem);
     }
     if (err == ZKT_OK && (!is_s3 || is_moving)) {
-        err = object_stores_open_dir(options, &stores->dir, problem);
+        err = object_stores_open_dir(options, false, &stores->dir, problem);
     }
     if (err == ZKT_OK) {
         stores->is_moving = is_moving;

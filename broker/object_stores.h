@@ -16,10 +16,11 @@ struct object_stores {
 ZKT_MUST enum zkt_err
 object_stores_open(const struct broker_options *options, struct object_stores *stores,
                    struct problem *problem);
-// object_stores_open_dir and object_stores_open_s3 open one store, whatever [object] kind says.
+// is_guest: beside a running broker. object_stores_open_dir and object_stores_open_s3 open one
+// store, whatever [object] kind says.
 ZKT_MUST enum zkt_err
-object_stores_open_dir(const struct broker_options *options, struct object_store **store,
-                       struct problem *problem);
+object_stores_open_dir(const struct broker_options *options, bool is_guest,
+                       struct object_store **store, struct problem *problem);
 ZKT_MUST enum zkt_err
 object_stores_open_s3(const struct broker_options *options, struct object_store **store,
                       struct problem *problem);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "migrate_command.h"
 #include "store/local/store_check.h"
 #include "wire/json.h"
 #include "wire/task_body.h"
@@ -16,6 +17,7 @@ usage(void)
     fprintf(stderr, "usage: zkarton-broker store check DIR\n"
                     "       zkarton-broker store dump DIR\n"
                     "       zkarton-broker store copy DIR DEST\n"
+                    "       zkarton-broker store migrate-objects [-c FILE] [--data DIR]\n"
                     "DIR is a broker's data directory, or the store folder in it.\n");
     return CODE_USAGE;
 }
@@ -69,6 +71,9 @@ int
 store_command(int argc, char **argv)
 {
     struct problem problem = {.code = ZKT_OK};
+    if (argc >= 2 && strcmp(argv[1], "migrate-objects") == 0) {
+        return migrate_command(argc - 1, argv + 1);
+    }
     if (argc == 3 && strcmp(argv[1], "check") == 0) {
         return check(argv[2], &problem);
     }

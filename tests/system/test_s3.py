@@ -1,4 +1,5 @@
 """The S3 store of the broker against real servers: the seam, the start, sweeping, versions, credentials, moving, a server away."""
+import glob
 import http.server
 import json
 import os
@@ -171,6 +172,65 @@ class SweepTest(unittest.TestCase):
             print(f"{count} objects swept in {time.monotonic() - start:.1f} s, {tasks_count} tasks meanwhile (the slowest "
                   f"{longest * 1000:.0f} ms), longest turn of the loop {pause * 1000:.1f} ms", flush=True)
             self.assertLess(pause, 0.1)
+            broker.stop()
+
+
+class MovingTest(unittest.TestCase):
+    """From the directory to S3 while tasks flow."""
+
+    def objects(self, broker):
+        return [name for name in glob.glob(os.path.join(broker.data, "objects", "??", "*-*")) if os.path.isfile(name)]
+
+    def send(self, broker, number):
+        path = make_file(broker, f"content {number}")
+        return broker.run("zkarton", "send", "type=moved", "-r", "sample=" + path)[1].strip()
+
+    def test_objects_move_while_tasks_flow(self):
+        with Versitygw() as server, Broker() as broker:
+            def worker():
+                return Service(broker, "exec", "t.moved", "type=moved", "--", "grep", "-q", "content", "{}")
+            self.assertEqual(worker().stop(), 0)  # it is registered, and nobody takes its tasks for now
+            roots = [self.send(broker, number) for number in range(20)]
+            self.assertEqual(len(self.objects(broker)), 20)
+            code, _, error = broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini, check=False)
+            self.assertEqual(code, 2, error)
+            self.assertIn("[object] kind is not s3", error)
+            for section, values in s3_options(server, migrate_from="dir").items():
+                broker.options.setdefault(section, {}).update(values)
+            broker._write_ini()
+            code, _, error = broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini, check=False)
+            self.assertEqual(code, 1, error)
+            self.assertIn("would not find what is moved", error)  # the one that runs was not told
+            broker.stop()
+            broker.args = ["--setup-bucket"]
+            broker.start()
+            roots += [self.send(broker, number) for number in range(20, 25)]
+            self.assertEqual((len(self.objects(broker)), len(server.objects())), (20, 5))
+            # Some are read through the old store, the others after they have moved.
+            with worker():
+                broker.run("zkarton", "wait", *roots[20:], timeout=60)
+                broker.run("zkarton", "wait", *roots[:20], timeout=60)
+            wait_until("the end of all", lambda: not self.objects(broker) and not server.objects())
+            roots = [self.send(broker, number) for number in range(25, 30)]
+            # What was put into the old store by an older URL.
+            broker.stop()
+            for section in ("object", "s3"):
+                broker.options.pop(section)
+            broker.args = []
+            broker.start()
+            old = [self.send(broker, number) for number in range(30, 40)]
+            broker.stop()
+            for section, values in s3_options(server, migrate_from="dir").items():
+                broker.options.setdefault(section, {}).update(values)
+            broker.start()
+            self.assertEqual((len(self.objects(broker)), len(server.objects())), (10, 5))
+            _, said, _ = broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini)
+            self.assertIn("10 objects moved", said)
+            self.assertEqual((len(self.objects(broker)), len(server.objects())), (0, 15))
+            self.assertIn("0 objects moved", broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini)[1])
+            with worker():  # by a URL of the old store, which sends on
+                broker.run("zkarton", "wait", *roots, *old, timeout=60)
+            wait_until("the end of all", lambda: not server.objects())
             broker.stop()
 
 
