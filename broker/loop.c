@@ -36,6 +36,7 @@ enum {
     DRAIN_MESSAGES_MAX = 512,
     WORDS_MAX = 256, // of the janitor at once
     METRICS_PERIOD_MS = 1000,
+    METRICS_CONSUMERS_MAX = 512, // a turn
     SWEEP_PERIOD_MS = 600000,
     DRAIN_STOP_MS = 10000
 };
@@ -56,6 +57,8 @@ struct loop {
     struct loop_figures figures;
     struct bytes metrics;
     int64_t metrics_due_ms;
+    bool is_writing_metrics;
+    int64_t metrics_ns;         // what this text has taken so far
     uint64_t sweep_found_count; // of the walk under way: nothing refers to them
     int64_t sweep_due_ms;       // 0: not set yet
     int64_t stop_by_ms;         // 0: not stopping
@@ -467,26 +470,33 @@ sweep_objects(struct loop *loop, int64_t now_ms)
     }
 }
 
-static void
+// The text of /metrics, once a second, some of it each turn. True: more is to be written.
+static bool
 publish_metrics(struct loop *loop, int64_t now_ms)
 {
-    if (now_ms < loop->metrics_due_ms) {
-        return;
+    if (!loop->is_writing_metrics && now_ms < loop->metrics_due_ms) {
+        return false;
     }
     int64_t start_ns = clock_monotonic_ns();
-    bytes_clear(&loop->metrics);
-    engine_metrics(loop->engine, &loop->metrics);
+    loop->is_writing_metrics =
+        !engine_metrics_some(loop->engine, &loop->metrics, METRICS_CONSUMERS_MAX);
+    loop->metrics_ns += clock_monotonic_ns() - start_ns;
+    if (loop->is_writing_metrics) {
+        return true;
+    }
     struct store_stats stats;
     store_stats(engine_store(loop->engine), &stats);
     loop->figures.http_requests_count = http_server_requests_count(loop->http);
     loop->figures.janitor_waiting_count = janitor_waiting_count(loop->janitor);
     loop->figures.published_count = log_pub_published_count(loop->log_pub);
     loop_metrics(&loop->figures, front_counts(loop->front), &stats, &loop->metrics);
-    http_server_publish(loop->http, bytes_span(&loop->metrics), engine_unhealthy(loop->engine));
+    http_server_publish(loop->http, &loop->metrics, engine_unhealthy(loop->engine));
     // With many consumers the text takes a while: never more than half a percent of the loop's
     // time.
-    int64_t elapsed_ms = (clock_monotonic_ns() - start_ns) / 1000000;
+    int64_t elapsed_ms = loop->metrics_ns / 1000000;
+    loop->metrics_ns = 0;
     loop->metrics_due_ms = now_ms + (elapsed_ms > 5 ? elapsed_ms * 200 : METRICS_PERIOD_MS);
+    return false;
 }
 
 // Waits for anything to happen, at most timeout_ms.
@@ -544,7 +554,7 @@ loop_run(struct loop *loop, int signal_fd)
             engine_turn(loop->engine, now_ms, clock_wall_ms(), timeout_ms, drained_empty);
         engine_commit(loop->engine);
         bool outboxes_wait = front_flush(loop->front);
-        publish_metrics(loop, now_ms);
+        bool has_more_metrics = publish_metrics(loop, now_ms);
         sweep_objects(loop, now_ms);
         size_t drained_count = 0;
         if (!engine_is_full(loop->engine)) {
@@ -556,7 +566,7 @@ loop_run(struct loop *loop, int signal_fd)
         loop_figures_turn(&loop->figures, clock_monotonic_ns() - start_ns);
         // While messages come the other sockets are only looked at now and then: polling costs as
         // much as a turn.
-        bool is_busy = drained_count > 0 || due_ms == 0;
+        bool is_busy = drained_count > 0 || due_ms == 0 || has_more_metrics;
         timeout_ms = is_busy ? 0 : outboxes_wait && due_ms > 5 ? 5 : due_ms;
         if (!is_busy || ++busy_turns >= 16) {
             busy_turns = 0;

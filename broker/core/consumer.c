@@ -205,6 +205,7 @@ consumer_gone(struct engine *engine, uint32_t number)
     zkt_assert(consumer->sessions_count == 0);
     event_consumer(engine, consumer, "gone");
     (void)number_map_remove(&engine->consumers, number);
+    metrics_forget(engine, consumer);
     list_remove(&consumer->in_engine);
     list_remove(&consumer->dirty);
     list_remove(&consumer->limited);

@@ -113,6 +113,11 @@ engine_is_drained(const struct engine *engine);
 // process and loop figures).
 void
 engine_metrics(const struct engine *engine, struct bytes *out);
+// engine_metrics_some writes the same in slices of about rows_max consumers: with thousands of them
+// the whole is a matter of many milliseconds. Call it until it answers true: then the text is
+// complete, and the next call begins another.
+bool
+engine_metrics_some(struct engine *engine, struct bytes *out, size_t rows_max);
 // Health: NULL when well, else a reason.
 const char *
 engine_unhealthy(const struct engine *engine);

@@ -89,33 +89,27 @@ static const struct counter_row counter_rows[] = {
      offsetof(struct counters, requeued_count)},
 };
 
+// One line: name{identity="…"} count. Written without printf: there are a dozen for each consumer.
 static void
-write_counters(const struct engine *engine, struct bytes *out)
+write_row(struct bytes *out, const char *name, struct span identity, const char *priority,
+          uint64_t count)
 {
-    for (size_t i = 0; i < sizeof counter_rows / sizeof *counter_rows; i++) {
-        const struct counter_row *row = &counter_rows[i];
-        write_head(out, row->name, "counter", row->help);
-        struct list_link *link = list_first(&engine->counters_list);
-        for (; link != NULL; link = list_next(&engine->counters_list, link)) {
-            const struct counters *counters = container_of(link, struct counters, in_engine);
-            bytes_printf(out, "%s{identity=\"", row->name);
-            write_label(out, counters->identity);
-            bytes_printf(out, "\"} %" PRIu64 "\n",
-                         *(const uint64_t *)(const void *)((const char *)counters + row->offset));
-        }
-    }
-}
-
-static void
-write_queue_row(struct bytes *out, const char *name, struct span identity, const char *priority,
-                uint64_t count)
-{
-    bytes_printf(out, "%s{identity=\"", name);
+    char digits[24];
+    char *at = digits + sizeof digits;
+    *--at = '\n';
+    do {
+        *--at = (char)('0' + count % 10);
+        count /= 10;
+    } while (count > 0);
+    bytes_append_text(out, name);
+    bytes_append_text(out, "{identity=\"");
     write_label(out, identity);
     if (priority != NULL) {
-        bytes_printf(out, "\",priority=\"%s", priority);
+        bytes_append_text(out, "\",priority=\"");
+        bytes_append_text(out, priority);
     }
-    bytes_printf(out, "\"} %" PRIu64 "\n", count);
+    bytes_append_text(out, "\"} ");
+    bytes_append(out, at, (size_t)(digits + sizeof digits - at));
 }
 
 enum queue_figure {
@@ -150,42 +144,25 @@ write_figure(struct bytes *out, const struct queue_row *row, const struct consum
     switch (row->figure) {
     case FIGURE_WAITING:
         for (int i = 0; i < PRIORITIES_COUNT; i++) {
-            write_queue_row(out, row->name, consumer->identity, priority_name((enum priority)i),
-                            record->waiting_counts[i]);
+            write_row(out, row->name, consumer->identity, priority_name((enum priority)i),
+                      record->waiting_counts[i]);
         }
         break;
     case FIGURE_RUNNING:
-        write_queue_row(out, row->name, consumer->identity, NULL, record->held_count);
+        write_row(out, row->name, consumer->identity, NULL, record->held_count);
         break;
     case FIGURE_CRASHED:
-        write_queue_row(out, row->name, consumer->identity, NULL, record->crashed_count);
+        write_row(out, row->name, consumer->identity, NULL, record->crashed_count);
         break;
     case FIGURE_WORKERS:
-        write_queue_row(out, row->name, consumer->identity, NULL, consumer->sessions_count);
+        write_row(out, row->name, consumer->identity, NULL, consumer->sessions_count);
         break;
     case FIGURE_ERRORS:
-        write_queue_row(out, row->name, consumer->identity, NULL, consumer->errors_count);
+        write_row(out, row->name, consumer->identity, NULL, consumer->errors_count);
         break;
     case FIGURE_LIMITS:
-        write_queue_row(out, row->name, consumer->identity, NULL, consumer->limits_count);
+        write_row(out, row->name, consumer->identity, NULL, consumer->limits_count);
         break;
-    }
-}
-
-static void
-write_queues(const struct engine *engine, struct bytes *out)
-{
-    for (size_t i = 0; i < sizeof queue_rows / sizeof *queue_rows; i++) {
-        write_head(out, queue_rows[i].name, queue_rows[i].type, queue_rows[i].help);
-        struct list_link *link = list_first(&engine->consumers_list);
-        for (; link != NULL; link = list_next(&engine->consumers_list, link)) {
-            const struct consumer *consumer = container_of(link, struct consumer, in_engine);
-            struct consumer_record record = {0};
-            if (!consumer->is_dropping &&
-                store_consumer(engine->store, consumer->number, &record)) {
-                write_figure(out, &queue_rows[i], consumer, &record);
-            }
-        }
     }
 }
 
@@ -203,12 +180,9 @@ write_states(const struct engine *engine, struct bytes *out)
                 stats.analyses_count);
 }
 
-void
-engine_metrics(const struct engine *engine, struct bytes *out)
+static void
+write_rest(const struct engine *engine, struct bytes *out)
 {
-    write_queues(engine, out);
-    write_states(engine, out);
-    write_counters(engine, out);
     write_plain(out, "zkarton_sessions", "gauge", "Peers that said HELLO and are not lost.",
                 engine->sessions.len);
     write_plain(out, "zkarton_leases", "gauge", "Deliveries not settled.", engine->leases.len);
@@ -230,4 +204,88 @@ engine_metrics(const struct engine *engine, struct bytes *out)
     write_plain(out, "zkarton_log_dropped_total", "counter",
                 "Log records dropped for coming too fast or being malformed.",
                 engine->log_dropped_count);
+}
+
+enum {
+    QUEUE_PARTS = sizeof queue_rows / sizeof *queue_rows,
+    COUNTER_PARTS = sizeof counter_rows / sizeof *counter_rows,
+    PARTS_COUNT = QUEUE_PARTS + COUNTER_PARTS,
+};
+
+static void
+write_part_head(size_t part, struct bytes *out)
+{
+    if (part < QUEUE_PARTS) {
+        write_head(out, queue_rows[part].name, queue_rows[part].type, queue_rows[part].help);
+    } else {
+        const struct counter_row *row = &counter_rows[part - QUEUE_PARTS];
+        write_head(out, row->name, "counter", row->help);
+    }
+}
+
+static void
+write_part_row(const struct engine *engine, size_t part, const struct list_link *link,
+               struct bytes *out)
+{
+    if (part < QUEUE_PARTS) {
+        const struct consumer *consumer = container_of(link, struct consumer, in_engine);
+        struct consumer_record record = {0};
+        if (!consumer->is_dropping && store_consumer(engine->store, consumer->number, &record)) {
+            write_figure(out, &queue_rows[part], consumer, &record);
+        }
+        return;
+    }
+    const struct counter_row *row = &counter_rows[part - QUEUE_PARTS];
+    const struct counters *counters = container_of(link, struct counters, in_engine);
+    write_row(out, row->name, counters->identity, NULL,
+              *(const uint64_t *)(const void *)((const char *)counters + row->offset));
+}
+
+// Prometheus wants all lines of one name together, so the walk is by name and then by consumer.
+static bool
+write_some(const struct engine *engine, struct metrics_walk *walk, struct bytes *out,
+           size_t rows_max)
+{
+    for (; walk->part < PARTS_COUNT; walk->part++) {
+        const struct list *list =
+            walk->part < QUEUE_PARTS ? &engine->consumers_list : &engine->counters_list;
+        if (!walk->is_in_part) {
+            write_part_head(walk->part, out);
+            walk->next = list_first(list);
+            walk->is_in_part = true;
+        }
+        for (; walk->next != NULL; walk->next = list_next(list, walk->next)) {
+            if (rows_max-- == 0) {
+                return false;
+            }
+            write_part_row(engine, walk->part, walk->next, out);
+        }
+        walk->is_in_part = false;
+    }
+    write_states(engine, out);
+    write_rest(engine, out);
+    *walk = (struct metrics_walk){0};
+    return true;
+}
+
+bool
+engine_metrics_some(struct engine *engine, struct bytes *out, size_t rows_max)
+{
+    return write_some(engine, &engine->metrics_walk, out, rows_max);
+}
+
+void
+engine_metrics(const struct engine *engine, struct bytes *out)
+{
+    struct metrics_walk walk = {0};
+    (void)write_some(engine, &walk, out, SIZE_MAX);
+}
+
+void
+metrics_forget(struct engine *engine, const struct consumer *consumer)
+{
+    struct metrics_walk *walk = &engine->metrics_walk;
+    if (walk->next == &consumer->in_engine) {
+        walk->next = list_next(&engine->consumers_list, walk->next);
+    }
 }

@@ -136,6 +136,13 @@ struct release_queue {
     struct arena arena;
 };
 
+// How far the text of metrics is written.
+struct metrics_walk {
+    size_t part;
+    bool is_in_part;
+    struct list_link *next; // consumer or counters
+};
+
 struct engine {
     struct engine_options options;
     struct store *store;
@@ -154,6 +161,7 @@ struct engine {
     struct list limited;
     struct map *counters_by_identity;
     struct list counters_list;
+    struct metrics_walk metrics_walk; // of engine_metrics_some
     struct filter_index *index;
     uint32_t *matches; // of route_match
     size_t matches_capacity;

@@ -23,8 +23,7 @@ enum {
 
 // What /metrics and /healthz say.
 struct published {
-    char *metrics;
-    size_t metrics_len;
+    struct bytes metrics;
     char *reason; // NULL: healthy
 };
 
@@ -43,18 +42,18 @@ static void
 published_destroy(struct published *published)
 {
     if (published != NULL) {
-        free(published->metrics);
+        bytes_fini(&published->metrics);
         free(published->reason);
         free(published);
     }
 }
 
 void
-http_server_publish(struct http_server *server, struct span metrics, const char *reason)
+http_server_publish(struct http_server *server, struct bytes *metrics, const char *reason)
 {
     struct published *fresh = xcalloc(1, sizeof *fresh);
-    fresh->metrics = xmemdup(metrics.data, metrics.len);
-    fresh->metrics_len = metrics.len;
+    fresh->metrics = *metrics;
+    bytes_init(metrics);
     fresh->reason = reason != NULL ? xstrdup(reason) : NULL;
     published_destroy(atomic_exchange(&server->incoming, fresh));
 }
@@ -89,7 +88,7 @@ static enum MHD_Result
 answer_metrics(struct http_server *server, struct MHD_Connection *connection)
 {
     const struct published *said = newest(server);
-    struct span text = said != NULL ? span_of(said->metrics, said->metrics_len) : span_of("", 0);
+    struct span text = said != NULL ? bytes_span(&said->metrics) : span_of("", 0);
     return reply_text(connection, MHD_HTTP_OK, "text/plain; version=0.0.4", text);
 }
 

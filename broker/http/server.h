@@ -23,10 +23,10 @@ http_server_start(const struct http_options *options, struct http_server **serve
                   struct problem *problem);
 uint16_t
 http_server_port(const struct http_server *server);
-// http_server_publish hands over what /metrics and /healthz say from now on. reason: why it is not
-// healthy, NULL: it is. Called by one thread only.
+// http_server_publish hands over what /metrics and /healthz say from now on; metrics is empty
+// afterwards. reason: why it is not healthy, NULL: it is. Called by one thread only.
 void
-http_server_publish(struct http_server *server, struct span metrics, const char *reason);
+http_server_publish(struct http_server *server, struct bytes *metrics, const char *reason);
 // http_server_requests_count counts answered requests.
 uint64_t
 http_server_requests_count(const struct http_server *server);

@@ -228,6 +228,45 @@ test_metrics(void **state)
     bytes_fini(&text);
 }
 
+// In slices the text is the same, and a consumer that goes meanwhile is no trouble.
+static void
+test_metrics_in_slices(void **state)
+{
+    enum { CONSUMERS_COUNT = 20 };
+    struct fixture *fixture = *state;
+    struct bytes whole = {0};
+    struct bytes parts = {0};
+    char name[16];
+    for (unsigned index = 0; index < CONSUMERS_COUNT; index++) {
+        snprintf(name, sizeof name, "w%u", index);
+        join_worker(fixture, 100 + index, 100 + index, name, "a");
+    }
+    engine_metrics(fixture->engine, &whole);
+    for (size_t rows_max = 1; rows_max < 40; rows_max += 6) {
+        int slices_count = 1;
+        bytes_clear(&parts);
+        for (; !engine_metrics_some(fixture->engine, &parts, rows_max); slices_count++) {
+        }
+        assert_true(slices_count > 6);
+        assert_true(span_equal(bytes_span(&parts), bytes_span(&whole)));
+    }
+    bytes_clear(&parts);
+    assert_false(engine_metrics_some(fixture->engine, &parts, 3)); // w3 is next
+    struct command bye = {.verb = VERB_BYE};
+    struct value args = value_map();
+    (void)fixture_say(fixture, 103, bye);
+    value_put(&fixture->arena, &args, "identity", value_text(&fixture->arena, "w3"));
+    assert_int_equal(ask(fixture, VERB_CONTROL, "delete_consumer", args)->verb, VERB_ANSWER);
+    fixture_turns(fixture, 5, 1);
+    assert_int_equal(fixture->engine->consumers.len, CONSUMERS_COUNT - 1);
+    while (!engine_metrics_some(fixture->engine, &parts, 3)) {
+    }
+    assert_non_null(strstr(bytes_text(&parts), "zkarton_workers{identity=\"w4\"} 1\n"));
+    assert_null(strstr(bytes_text(&parts), "zkarton_workers{identity=\"w3\"}"));
+    bytes_fini(&whole);
+    bytes_fini(&parts);
+}
+
 int
 main(void)
 {
@@ -240,6 +279,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_log, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_rate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_metrics_in_slices, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

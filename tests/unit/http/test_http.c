@@ -497,6 +497,16 @@ odd_requests(void **state)
 }
 
 static void
+publish(const struct place *place, const char *metrics, const char *reason)
+{
+    struct bytes text = {0};
+    bytes_append_text(&text, metrics);
+    http_server_publish(place->server, &text, reason);
+    assert_int_equal(text.len, 0);
+    assert_null(text.data);
+}
+
+static void
 what_the_loop_publishes(void **state)
 {
     const struct place *place = *state;
@@ -505,17 +515,17 @@ what_the_loop_publishes(void **state)
     assert_string_equal(body_of(&answer), "starting\n");
     assert_int_equal(get(place, "GET", "/metrics", "", &answer), 200);
     assert_string_equal(body_of(&answer), "");
-    http_server_publish(place->server, span_of_text("old 1\n"), "the disk is full");
-    http_server_publish(place->server, span_of_text("zkarton_up 1\n"), "the disk is full");
+    publish(place, "old 1\n", "the disk is full");
+    publish(place, "zkarton_up 1\n", "the disk is full");
     assert_int_equal(get(place, "GET", "/healthz", "", &answer), 503);
     assert_string_equal(body_of(&answer), "the disk is full\n");
     assert_int_equal(get(place, "GET", "/metrics", "", &answer), 200);
     assert_string_equal(body_of(&answer), "zkarton_up 1\n");
     assert_non_null(strstr(bytes_text(&answer), "text/plain; version=0.0.4"));
-    http_server_publish(place->server, span_of_text("zkarton_up 2\n"), NULL);
+    publish(place, "zkarton_up 2\n", NULL);
     assert_int_equal(get(place, "GET", "/healthz", "", &answer), 200);
     assert_string_equal(body_of(&answer), "ok\n");
-    http_server_publish(place->server, span_of_text("never taken\n"), NULL);
+    publish(place, "never taken\n", NULL);
     bytes_fini(&answer);
 }
 
