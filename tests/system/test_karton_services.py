@@ -5,10 +5,12 @@ Parity S1, S4-S11, S20, S21, A1-A4, B1, B2, B4, C1, C3, F1, P4, T1-T4, T6.
 import copy
 import json
 import os
+import re
 import shutil
 import time
 import unittest
 
+from support.broker import SOURCE
 from support.karton import (DEADLINE_S, PACKAGE, PROGRAMS, SERVICES, RealKarton, Zkarton, corpus, count, outline, services_bin,
                             without_uids)
 
@@ -54,6 +56,12 @@ class SameTrees(unittest.TestCase):
         crashed = self.karton["name that no encoding has"]["routed"][0]
         self.assertEqual(crashed["state"], "Crashed")
         self.assertIn("UnicodeEncodeError", crashed["error"][-1])
+
+    def test_document_lists_what_is_compared(self):
+        with open(os.path.join(SOURCE, "docs", "from-karton.md"), encoding="utf-8") as file:
+            rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| (\d+), (\d+) \|$", file.read(), re.M)
+        self.assertEqual({case: (int(sent), int(routed)) for case, sent, routed in rows},
+                         {case: count(tree) for case, tree in self.karton.items()})
 
     def test_trees_are_equal(self):
         self.assertEqual(self.karton.keys(), self.zkarton.keys())
