@@ -3,6 +3,7 @@ import glob
 import http.server
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -173,6 +174,191 @@ class SweepTest(unittest.TestCase):
                   f"{longest * 1000:.0f} ms), longest turn of the loop {pause * 1000:.1f} ms", flush=True)
             self.assertLess(pause, 0.1)
             broker.stop()
+
+
+class AwayTest(unittest.TestCase):
+    """The server is not there for a while."""
+
+    def test_tasks_flow_and_uploads_wait(self):
+        away_s = 60 if os.environ.get("ZKT_ROUNDS") == "500" else 8
+        with Versitygw() as server, broker_on(server) as broker:
+            large = make_file(broker, "content " * 1000)
+            with Service(broker, "exec", "t.small", "type=small", "--", "true"), \
+                    Service(broker, "exec", "t.file", "type=file", "--", "grep", "-q", "content", "{}") as files:
+                first = broker.run("zkarton", "send", "type=file", "-r", "sample=" + large)[1].strip()
+                broker.run("zkarton", "wait", first, timeout=60)
+                wait_until("the object's end", lambda: not server.objects())
+                server.kill()
+                uploads = [broker.spawn(os.path.join(bin_dir(), "zkarton"), "send", "type=file", "-r", "sample=" + large,
+                                        "--wait", "--timeout", "5m", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                           for _ in range(3)]
+                start = time.monotonic()
+                tasks_count = 0
+                while time.monotonic() - start < away_s:
+                    broker.run("zkarton", "send", "type=small", "--wait")
+                    tasks_count += 1
+                self.assertGreater(tasks_count, 3)
+                self.assertEqual([upload.poll() for upload in uploads], [None] * 3)
+                server.start()
+                for upload in uploads:
+                    error = upload.communicate(timeout=120)[1].decode()
+                    self.assertEqual(upload.returncode, 0, error)
+                self.assertIsNone(files.process.poll())
+                wait_until("the end of all objects", lambda: not server.objects())
+            pause = broker.metric("zkarton_loop_pause_seconds_max")
+            print(f"S3 away for {away_s} s: {tasks_count} small tasks went through, 3 uploads waited and finished, longest turn "
+                  f"of the loop {pause * 1000:.1f} ms", flush=True)
+            self.assertLess(pause, 0.1)
+            self.assertIsNone(broker.process.poll())
+            broker.stop()
+
+    def test_deletes_wait_for_a_server_that_hangs(self):
+        with Versitygw() as server, broker_on(server) as broker:
+            path = make_file(broker)
+            service = Service(broker, "exec", "t.file", "type=file", "--", "true")
+            self.addCleanup(service.__exit__)
+            broker.run("zkarton", "send", "type=file", "-r", "sample=" + path, "--wait", timeout=60)
+            wait_until("the object's end", lambda: not server.objects())
+            self.assertEqual(service.stop(), 0)
+            broker.run("zkarton", "send", "type=file", "-r", "sample=" + path)
+            self.assertEqual(len(server.objects()), 1)
+            server.process.send_signal(signal.SIGSTOP)
+            broker.run("zkarton", "delete", "t.file", "-y")
+            wait_until("the wish to delete", lambda: broker.metric("zkarton_janitor_waiting") == 1)
+            # The broker ends at once although the request hangs, and a new one goes on.
+            start = time.monotonic()
+            self.assertEqual(broker.stop(), 0)
+            self.assertLess(time.monotonic() - start, 5)
+            self.assertEqual(len(server.objects()), 1)
+            server.process.send_signal(signal.SIGCONT)
+            broker.start()
+            wait_until("the object's end", lambda: not server.objects())
+            broker.stop()
+
+    def test_a_broker_starts_without_its_server(self):
+        server = Versitygw()
+        self.addCleanup(server.__exit__)
+        with broker_on(server) as broker:
+            self.assertIn("OBJECT-STORE-AWAY", broker.log.text)
+            with Service(broker, "exec", "t.small", "type=small", "--", "true"):
+                broker.run("zkarton", "send", "type=small", "--wait")
+            server.start()
+            broker.log.wait_for("OBJECT-STORE-READY")
+            broker.stop()
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """Stands in for the services that give keys: an instance's (version 2: with a token), a container's."""
+
+    def answer(self, status, text=""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def keys(self):
+        ends = time.gmtime(time.time() + self.server.lifetime_s)
+        keys = {"Code": "Success", "AccessKeyId": "AK", "SecretAccessKey": "SK",
+                "Expiration": time.strftime("%Y-%m-%dT%H:%M:%SZ", ends)}
+        if self.server.has_token:
+            keys["Token"] = "of a session"
+        self.answer(200, json.dumps(keys))
+
+    def do_PUT(self):
+        is_right = self.path == "/latest/api/token" and self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
+        self.answer(*((200, "secret") if is_right else (400,)))
+
+    def do_GET(self):
+        roles = "/latest/meta-data/iam/security-credentials/"
+        if self.server.is_broken:
+            self.answer(500)
+        elif self.path == "/container":
+            self.keys() if self.headers.get("Authorization") == "Bearer x" else self.answer(401)
+        elif self.headers.get("X-aws-ec2-metadata-token") != "secret":
+            self.answer(401)
+        elif self.path == roles:
+            self.answer(200, "role\n")
+        elif self.path == roles + "role":
+            self.keys()
+        else:
+            self.answer(404)
+
+    def log_message(self, *_):
+        pass
+
+
+class CredentialsTest(unittest.TestCase):  # E5
+    def setUp(self):
+        self.service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+        self.service.is_broken = self.service.has_token = False
+        self.service.lifetime_s = 6
+        thread = threading.Thread(target=self.service.serve_forever)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(self.service.server_close)
+        self.addCleanup(self.service.shutdown)
+        self.address = f"http://127.0.0.1:{self.service.server_port}"
+
+    def broker(self, server, variables, **more):
+        broker = broker_on(server)
+        for name in ("access_key", "secret_key"):
+            del broker.options["s3"][name]
+        broker.options["s3"].update(iam_auth="yes", **more)
+        for name, value in variables.items():
+            os.environ[name] = value
+            self.addCleanup(os.environ.pop, name, None)
+        self.addCleanup(broker.__exit__)
+        return broker
+
+    def use(self, broker):
+        path = make_file(broker)
+        with Service(broker, "exec", "t.file", "type=file", "--", "grep", "-q", "content", "{}"):
+            broker.run("zkarton", "send", "type=file", "-r", "sample=" + path, "--wait", timeout=60)
+
+    def test_an_instance_gives_keys_and_they_are_renewed(self):
+        with Versitygw() as server:
+            broker = self.broker(server, {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.address}).start()
+            self.assertIn("source=instance", broker.log.text)
+            self.use(broker)
+            broker.log.wait_for("OBJECT-CREDENTIALS source=instance")  # before the first ones end
+            self.service.is_broken = True
+            broker.log.wait_for("OBJECT-CREDENTIALS-FAILED")
+            self.service.is_broken = False
+            broker.stop()
+            self.assertNotIn("SK", broker.log.text.replace("TASK", ""))
+
+    def test_a_container_gives_keys(self):
+        with Versitygw() as server:
+            token = os.path.join(server.dir, "token")
+            with open(token, "w", encoding="utf-8") as file:
+                file.write("Bearer x\n")
+            broker = self.broker(server, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": self.address + "/container",
+                                          "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": token}).start()
+            self.assertIn("source=container", broker.log.text)
+            self.use(broker)
+            broker.stop()
+
+    def test_the_token_of_a_session_is_sent(self):
+        self.service.has_token = True
+        with Versitygw() as server:  # which knows no sessions
+            broker = self.broker(server, {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.address})
+            self.assertIn("InvalidToken", StartTest.refused(self, broker))
+
+    def test_without_a_service_the_fixed_keys_are_used(self):
+        self.service.is_broken = True
+        with Versitygw() as server:
+            broker = self.broker(server, {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.address},
+                                 access_key=server.access_key, secret_key=server.secret_key).start()
+            self.assertIn("source=keys", broker.log.text)
+            self.use(broker)
+            broker.stop()
+
+    def test_without_a_service_and_keys_the_start_fails(self):
+        self.service.is_broken = True
+        with Versitygw() as server:
+            broker = self.broker(server, {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.address})
+            error = StartTest.refused(self, broker)
+            self.assertIn("/latest/meta-data/iam/security-credentials/", error)
 
 
 class MovingTest(unittest.TestCase):
