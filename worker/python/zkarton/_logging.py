@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import sys
+import threading
 import time
 import traceback
 from typing import Any, Dict, Optional, Tuple
@@ -178,6 +180,32 @@ class LoggingMixin:
         if logger is None or logger.name != self.identity:
             logger = self.__dict__["_logger"] = logging.getLogger(self.identity)
         return logger
+
+
+def say(logger: logging.Logger, message: str, argument: Any) -> None:
+    """``logger.info(message, argument)`` for what is said of every task: where it was said is known beforehand."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    if logging.getLogRecordFactory() is not logging.LogRecord:
+        logger.info(message, argument)
+        return
+    record = logging.LogRecord.__new__(logging.LogRecord)
+    record.__dict__.update(_SAID)
+    now = time.time()
+    record.name = logger.name
+    record.msg = message
+    record.args = (argument,)
+    record.created = now
+    record.msecs = int((now - int(now)) * 1000) + 0.0
+    thread = threading.current_thread()
+    record.thread = thread.ident
+    record.threadName = thread.name
+    record.process = os.getpid()
+    logger.handle(record)
+
+
+_SAID: Dict[str, Any] = logging.LogRecord("", logging.INFO, os.path.join(os.path.dirname(__file__), "service.py"), 0, "",
+                                          (), None, "internal_process").__dict__
 
 
 def note_to(logger: logging.Logger) -> Any:

@@ -15,6 +15,7 @@ from . import query
 from .__version__ import __version__
 from ._bus import Summary
 from ._limit import time_limit
+from ._logging import say
 from ._session import Delivery, Options, Session
 from ._tables import LIMITS
 from .base import KartonBase, StrictClassMethod
@@ -265,7 +266,7 @@ class Consumer(_Service):
 
     def internal_process(self, task: Task) -> None:
         """process with everything around it; the outcome is in ``task.status`` and ``task.error`` (P4)."""
-        self.log.info("Received new task - %s", task.uid)
+        say(self.log, "Received new task - %s", task.uid)
         self._run_hooks("Pre-hook", self._pre_hooks, task)
         raised: Optional[BaseException] = None
         try:
@@ -275,7 +276,7 @@ class Consumer(_Service):
             raised = error
         self._run_hooks("Post-hook", self._post_hooks, task, raised)
         if raised is None:
-            self.log.info("Task done - %s", task.uid)
+            say(self.log, "Task done - %s", task.uid)
             task.status = TaskState.FINISHED
             return
         if isinstance(raised, (GiveBack, HardShutdownInterrupt, KeyboardInterrupt)):

@@ -4,18 +4,19 @@ from __future__ import annotations
 import enum
 import json
 import time
-import uuid
 import warnings
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from . import query
+from ._uid import new_uid
 from .resource import RemoteResource, ResourceBase
 
 if TYPE_CHECKING:
     from .tree import Tree
 
 RESOURCE_KEY = "__karton_resource__"
+_ENCODER = json.JSONEncoder(sort_keys=True)
 HEADERS_KEY = "__headers_persistent"  # how Karton before 5.2 is told of persistent headers; never shown (T4)
 
 _current_task: ContextVar[Optional[Task]] = ContextVar("zkarton_current_task", default=None)
@@ -83,7 +84,7 @@ class Task:
         if not isinstance(headers_persistent, dict):
             raise ValueError("Persistent headers should be an instance of a dict")
         if uid is None:
-            task_uid = str(uuid.uuid4())
+            task_uid = new_uid()
             self.root_uid: str = root_uid or task_uid
             self.uid: str = f"{{{self.root_uid}}}:{task_uid}"
         else:
@@ -245,6 +246,8 @@ class Task:
 
     def serialize(self, indent: Optional[int] = None) -> str:
         """The document as JSON text."""
+        if indent is None:
+            return _ENCODER.encode(self.to_dict())
         return json.dumps(self.to_dict(), indent=indent, sort_keys=True)
 
     @staticmethod

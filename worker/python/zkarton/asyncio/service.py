@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, Optional, Set
 from .. import _taskwire, service as sync
 from .._bus import Summary
 from .._context import InProcess, current_process, enter_process, leave_process
-from .._logging import ASYNC_LINE_FORMAT
+from .._logging import ASYNC_LINE_FORMAT, say
 from .._session import Delivery, Options, Question, Receipt, Session
 from .._session.delivery import Answerable
 from .._tables import LIMITS
@@ -168,7 +168,7 @@ class Consumer(sync.Consumer):
 
     async def internal_process(self, task: Task) -> None:  # type: ignore[override]
         """process with everything around it; the outcome is in ``task.status`` and ``task.error``."""
-        self.log.info("Received new task - %s", task.uid)
+        say(self.log, "Received new task - %s", task.uid)
         self._run_hooks("Pre-hook", self._pre_hooks, task)
         raised: Optional[BaseException] = None
         try:
@@ -177,7 +177,7 @@ class Consumer(sync.Consumer):
             raised = error
         self._run_hooks("Post-hook", self._post_hooks, task, raised)
         if raised is None:
-            self.log.info("Task done - %s", task.uid)
+            say(self.log, "Task done - %s", task.uid)
             task.status = TaskState.FINISHED
             return
         if isinstance(raised, GiveBack):
