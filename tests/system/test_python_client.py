@@ -300,7 +300,7 @@ class ClientTest(unittest.TestCase):
 
     def test_async_worker_as_a_program(self):
         with Program(self.broker, """
-            import asyncio
+            import asyncio, multiprocessing
             from zkarton.asyncio import Karton
             class Worker(Karton):
                 identity = "py.async.program"
@@ -308,6 +308,8 @@ class ClientTest(unittest.TestCase):
                 async def process(self, task):
                     self.log.info("begin")
                     await asyncio.sleep(0.3)
+                    with multiprocessing.get_context("fork").Pool(2) as workers:  # ended by SIGTERM
+                        assert workers.map(abs, [-1, -2]) == [1, 2]
                     self.log.info("end")
             Worker.main()
         """) as program:

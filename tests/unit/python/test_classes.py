@@ -1,12 +1,15 @@
 """Tasks, resources, configuration, filters and services of the Python client, without a broker."""
 import asyncio
 import configparser
+import copy
 import io
 import json
 import logging
 import os
+import pickle
 import tempfile
 import unittest
+import uuid
 import warnings
 from unittest import mock
 
@@ -58,6 +61,22 @@ class TaskTest(unittest.TestCase):
         self.assertEqual(json.loads(again.serialize()), document)
         raw = Task.unserialize(task.serialize(), parse_resources=False)
         self.assertEqual(raw.payload["r"]["__karton_resource__"]["size"], 1)
+
+
+    def test_copies_and_pickles(self):
+        task = Task({"t": 1}, {"r": RemoteResource("n", uid="u", backend=lambda: None)}, {"p": 1})
+        task._asker = lambda: None
+        for other in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
+            self.assertEqual(other.to_dict(), task.to_dict())
+            self.assertEqual(other.headers_persistent, {"p": 1})
+        self.assertIsNone(pickle.loads(pickle.dumps(task)).payload["r"].backend)
+
+    def test_uids_are_random_uuids(self):
+        uids = {Task({}).task_uid for _ in range(2000)}
+        self.assertEqual(len(uids), 2000)
+        for uid in uids:
+            parsed = uuid.UUID(uid)
+            self.assertEqual((str(parsed), parsed.version, parsed.variant), (uid, 4, uuid.RFC_4122))
 
 
 class ResourceTest(unittest.TestCase):

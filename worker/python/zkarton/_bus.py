@@ -84,8 +84,12 @@ class Bus:
         if not _is_ours(session):
             if session.options.role == "worker":
                 session.check_process()
+            # What is under way is the parent's, and so is whoever holds the lock.
+            self._lock = threading.Lock()
+            self._posted.clear()
+            self._posted_bytes = 0
             return self.open(self.options("producer"))
-        return session
+        return self.open(self.options("producer")) if session.is_over else session
 
     def close(self, timeout: Optional[float] = 2.0) -> None:
         """Says BYE."""

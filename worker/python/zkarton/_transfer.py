@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import threading
 import time
 from typing import IO, Any, Dict, Iterator, Optional, Tuple
@@ -19,6 +20,9 @@ _ELSEWHERE = (301, 302, 303, 307, 308)
 _AGAIN = (408, 429, 500, 502, 503, 504, 507)
 
 _local = threading.local()
+if hasattr(os, "register_at_fork"):
+    # A connection is the parent's; its bytes and the child's would mix.
+    os.register_at_fork(after_in_child=_local.__dict__.clear)
 
 
 def _connection(url: str, fresh: bool) -> Tuple[http.client.HTTPConnection, str]:

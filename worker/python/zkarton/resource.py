@@ -212,6 +212,20 @@ class RemoteResource(ResourceBase):
         super().__init__(name, bucket=bucket, metadata=metadata, sha256=sha256, _uid=uid, _size=size, _flags=_flags)
         self.backend = backend
 
+    def __getstate__(self) -> Dict[str, Any]:
+        # For pickle: a session does not travel to another process. What is downloaded does.
+        return {**self.__dict__, "backend": None}
+
+    def __copy__(self) -> RemoteResource:
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo: Any) -> RemoteResource:
+        made = self.__copy__()
+        made.metadata = {**self.metadata}
+        return made
+
     @classmethod
     def from_dict(cls, dict: Dict[str, Any], backend: Any) -> RemoteResource:  # noqa: A002 as Karton names it
         """Of a document; what old versions leave out may be missing (T2)."""

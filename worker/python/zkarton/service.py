@@ -11,7 +11,7 @@ import threading
 import traceback
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
-from . import query
+from . import _signals, query
 from .__version__ import __version__
 from ._bus import Summary
 from ._limit import time_limit
@@ -166,15 +166,14 @@ class _Service(KartonBase):
                     raise HardShutdownInterrupt
                 had_interrupt = True
 
-        old = [(number, signal.signal(number, handler)) for number in (signal.SIGINT, signal.SIGTERM)]
+        _signals.install(handler)
         try:
             yield
         except HardShutdownInterrupt:
             self.log.info("Hard shutting down!")
             raise
         finally:
-            for number, before in old:
-                signal.signal(number, before)
+            _signals.remove()
 
     def loop(self) -> None:
         """Works until it is told to end."""

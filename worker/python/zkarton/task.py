@@ -278,6 +278,15 @@ class Task:
         tree: Tree = self._asker.tree(self.root_uid)
         return tree
 
+    def __getstate__(self) -> Dict[str, Any]:
+        # For copy and pickle: all but the way to the bus.
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("_asker", "__weakref__")}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._asker = None
+
     def __repr__(self) -> str:
         return self.serialize()
 

@@ -8,7 +8,7 @@ import threading
 import traceback
 from typing import Any, Dict, Iterable, List, Optional, Set
 
-from .. import _taskwire, service as sync
+from .. import _signals, _taskwire, service as sync
 from .._bus import Summary
 from .._context import InProcess, current_process, enter_process, leave_process
 from .._logging import ASYNC_LINE_FORMAT, say
@@ -316,7 +316,8 @@ class Consumer(sync.Consumer):
         loop = asyncio.get_running_loop()
         numbers: List[signal.Signals] = []
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            _signals.remember()
+            for number in _signals.NUMBERS:
                 loop.add_signal_handler(number, self._on_signal, number)
                 numbers.append(number)
         try:
@@ -324,6 +325,8 @@ class Consumer(sync.Consumer):
         finally:
             for number in numbers:
                 loop.remove_signal_handler(number)
+            if numbers:
+                _signals.remove()
 
     def loop(self) -> None:
         """Registers, and works until it is told to end or its filters are replaced."""

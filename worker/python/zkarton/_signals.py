@@ -1,0 +1,43 @@
+"""Signal handlers of a service, and that no child inherits them.
+
+A forked child with the handlers of its parent would not end by SIGTERM: ``multiprocessing.Pool`` would wait for it for
+ever, and with asyncio the parent would take the child's signal for its own.
+"""
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, Callable, Dict
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_before: Dict[int, Any] = {}
+
+
+def install(handler: Callable[[int, Any], None]) -> None:
+    """Sets it for SIGINT and SIGTERM. In the main thread."""
+    for number in NUMBERS:
+        _before.setdefault(number, signal.signal(number, handler))
+
+
+def remember() -> None:
+    """For handlers that somebody else installs, such as an event loop: what a child goes back to."""
+    for number in NUMBERS:
+        _before.setdefault(number, signal.getsignal(number))
+
+
+def remove() -> None:
+    """Back to what was before."""
+    for number, handler in _before.items():
+        if handler is not None:
+            signal.signal(number, handler)
+    _before.clear()
+
+
+def _after_fork_in_child() -> None:
+    if _before:
+        signal.set_wakeup_fd(-1)
+        remove()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
