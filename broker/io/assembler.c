@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -16,6 +17,8 @@
 #include "io/pair.h"
 
 struct order {
+    // The socket orders what the two threads do; a thread sanitizer sees it by this.
+    atomic_bool is_handed;
     enum assembly what;
     uint64_t request;
     struct arena arena; // of upload and etags
@@ -44,12 +47,32 @@ struct bench {
 static void
 hand(void *socket, struct order *order)
 {
+    if (order != NULL) {
+        atomic_store_explicit(&order->is_handed, true, memory_order_release);
+    }
     while (zmq_send(socket, &order, sizeof order, 0) == -1) {
         zkt_assert(errno == EINTR || errno == ETERM);
         if (errno == ETERM) {
             return;
         }
     }
+}
+
+// The order of a message that came; NULL: the end, or none.
+static struct order *
+take(void *socket, int flags)
+{
+    struct order *order = NULL;
+    int len;
+    do {
+        len = zmq_recv(socket, &order, sizeof order, flags);
+    } while (len == -1 && errno == EINTR);
+    if (len != sizeof order || order == NULL) {
+        return NULL;
+    }
+    bool is_handed = atomic_load_explicit(&order->is_handed, memory_order_acquire);
+    zkt_assert(is_handed);
+    return order;
 }
 
 static struct order *
@@ -99,15 +122,8 @@ run(void *arg)
 {
     struct bench bench = *(struct bench *)arg;
     free(arg);
-    struct order *order = NULL;
-    for (;;) {
-        int len = zmq_recv(bench.socket, &order, sizeof order, 0);
-        if (len == -1 && errno == EINTR) {
-            continue;
-        }
-        if (len != sizeof order || order == NULL) {
-            break;
-        }
+    struct order *order;
+    while ((order = take(bench.socket, 0)) != NULL) {
         carry_out(bench.store, order);
         hand(bench.socket, order);
     }
@@ -175,8 +191,8 @@ enum assembly
 assembler_receive(struct assembler *assembler, uint64_t *request, struct bytes *upload,
                   struct problem *problem)
 {
-    struct order *order = NULL;
-    if (zmq_recv(assembler->socket, &order, sizeof order, ZMQ_DONTWAIT) != sizeof order) {
+    struct order *order = take(assembler->socket, ZMQ_DONTWAIT);
+    if (order == NULL) {
         return ASSEMBLY_NONE;
     }
     zkt_assert(assembler->waiting_count > 0);
