@@ -314,6 +314,29 @@ class DirectoryTest(TransfersTest):
             self.assertEqual(one.stop(), 0)
         self.assertEqual(os.listdir(temp), [])
 
+    def test_a_killed_worker_leaves_nothing_behind_the_next_one(self):
+        temp = os.path.join(self.broker.dir, "temp")
+        os.mkdir(temp)
+        path = self.write("file")
+        os.environ["TMPDIR"] = temp
+        self.addCleanup(os.environ.pop, "TMPDIR")
+        with self.checker() as service:
+            service.stop()
+        root = self.broker.run("zkarton", "send", "type=t.check", "-r", "sample=" + path)[1].strip()
+        with Service(self.broker, "exec", "t.check", "type=t.check", "--", "sh", "-c", "touch ../../started; exec sleep 1000") as killed:
+            deadline = time.monotonic() + 30
+            while not os.path.exists(os.path.join(temp, "started")):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.02)
+            killed.process.kill()
+            killed.process.wait()
+        self.assertEqual({name.rsplit("-", 1)[0] for name in os.listdir(temp)}, {"started", "zkarton-exec", "zkarton-work"})
+        os.unlink(os.path.join(temp, "started"))
+        with self.checker() as service:
+            self.assertEqual(self.broker.run("zkarton", "wait", root, timeout=60)[0], 0)
+            self.assertEqual(service.stop(), 0)
+        self.assertEqual(os.listdir(temp), [])
+
 
 if __name__ == "__main__":
     unittest.main()

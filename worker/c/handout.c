@@ -1,7 +1,6 @@
 // Files that process is handed: everything is below one folder of the delivery and ends with it.
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -10,29 +9,10 @@
 
 #include "archive.h"
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "client.h"
 #include "delivery.h"
 #include "worker.h"
-
-static void
-remove_tree(char *path)
-{
-    char *const roots[] = {path, NULL};
-    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    FTSENT *entry = NULL;
-    while (walk != NULL && (entry = fts_read(walk)) != NULL) {
-        if (entry->fts_info == FTS_D) {
-            chmod(entry->fts_accpath, 0700); // process may have locked itself out
-        } else if (entry->fts_info == FTS_DP) {
-            rmdir(entry->fts_accpath);
-        } else {
-            unlink(entry->fts_accpath);
-        }
-    }
-    if (walk != NULL) {
-        fts_close(walk);
-    }
-}
 
 void
 delivery_clean(struct zkt_delivery *delivery)
@@ -47,7 +27,7 @@ delivery_clean(struct zkt_delivery *delivery)
         free(handout);
     }
     if (delivery->folder != NULL) {
-        remove_tree(delivery->folder);
+        tree_remove(delivery->folder);
         free(delivery->folder);
         delivery->folder = NULL;
     }
@@ -67,9 +47,11 @@ make_folder(struct zkt_delivery *delivery)
     if (delivery->folder != NULL) {
         return ZKT_OK;
     }
-    const char *temp_dir =
-        delivery->slot == NULL ? test_temp_dir(delivery->test) : delivery->slot->worker->temp_dir;
-    char *folder = xasprintf("%s/zkarton-XXXXXX", temp_dir);
+    const char *parent = delivery->slot == NULL ? test_temp_dir(delivery->test)
+                         : delivery->slot->worker->scratch.path != NULL
+                             ? delivery->slot->worker->scratch.path
+                             : delivery->slot->worker->temp_dir; // which says what is wrong
+    char *folder = xasprintf("%s/zkarton-XXXXXX", parent);
     if (mkdtemp(folder) == NULL) {
         enum zkt_err err = io_problem(delivery, folder);
         free(folder);

@@ -17,7 +17,7 @@ enum {
     PARTS_ASKED = 32,              // addresses asked for at once
     BEGINS_MAX = 3,                // an upload that the store forgot begins anew
     COMPLETE_BYTES_PER_MS = 20000, // a store that reads all of it again needs its time
-    COMPLETE_PAUSE_MS = 1000,
+    ASK_PAUSE_MS = 1000,
 };
 
 // The resources of one task, or of a put.
@@ -177,18 +177,63 @@ part_url(void *arg, uint32_t part, bool is_fresh, struct problem *problem)
     return objects_complete_url(&moving->request.arena, moving->client->io->options.address, url);
 }
 
-// What may pass is tried again; the broker's word is final otherwise.
+// How long what may pass is tried again.
+struct patience {
+    int64_t give_up_ms;
+    bool is_told;
+};
+
+static struct patience
+patience_of(const struct zkt_client *client, int64_t more_ms)
+{
+    int64_t patience_ms = client->is_stopped != NULL ? WORKER_PATIENCE_MS : CLIENT_PATIENCE_MS;
+    return (struct patience){.give_up_ms = clock_monotonic_ms() + patience_ms + more_ms};
+}
+
+// After an answer with the client's problem: true, ask again.
+static bool
+wait_to_ask_again(struct moving *moving, struct patience *patience, int64_t done_bytes)
+{
+    struct zkt_client *client = moving->client;
+    const struct transfer_watch watch = objects_watch(moving, NULL);
+    struct problem why = client->problem;
+    if (!zkt_err_is_retryable(why.code) ||
+        clock_monotonic_ms() + ASK_PAUSE_MS > patience->give_up_ms) {
+        return false;
+    }
+    if (!patience->is_told) {
+        patience->is_told = true;
+        watch.on_wait(moving, &why);
+    }
+    poll(NULL, 0, ASK_PAUSE_MS);
+    if (!watch.on_progress(moving, done_bytes, moving->resource->model.size)) {
+        client_problem(client, ZKT_CANCELLED, "cancelled");
+        return false;
+    }
+    client->problem = why;
+    return true;
+}
+
+static enum zkt_err
+begin(struct parts_sending *sending)
+{
+    struct patience patience = patience_of(sending->moving->client, 0);
+    enum zkt_err err;
+    do {
+        err = ask_for_parts(sending, 1);
+    } while (err != ZKT_OK && wait_to_ask_again(sending->moving, &patience, 0));
+    return err == ZKT_OK ? ZKT_OK : sending->moving->client->problem.code;
+}
+
 static enum zkt_err
 complete(struct parts_sending *sending, const struct upload_part *tags, size_t tags_count)
 {
     struct moving *moving = sending->moving;
     struct zkt_client *client = moving->client;
-    int64_t size_ms = moving->resource->model.size / COMPLETE_BYTES_PER_MS;
-    int64_t patience_ms = client->is_stopped != NULL ? WORKER_PATIENCE_MS : CLIENT_PATIENCE_MS;
-    int64_t give_up_ms = clock_monotonic_ms() + patience_ms + size_ms;
-    const struct transfer_watch watch = objects_watch(moving, NULL);
+    int64_t size = moving->resource->model.size;
+    struct patience patience = patience_of(client, size / COMPLETE_BYTES_PER_MS);
     enum zkt_err err;
-    for (;;) {
+    do {
         request_end(&moving->request);
         request_begin(&moving->request, VERB_COMPLETE);
         moving->request.command.parts =
@@ -196,20 +241,9 @@ complete(struct parts_sending *sending, const struct upload_part *tags, size_t t
                                   .upload = span_of_text(sending->upload),
                                   .items = tags,
                                   .items_count = tags_count};
-        err = client_ask(client, &moving->request, give_up_ms);
-        struct problem why = client->problem;
-        if (err == ZKT_OK || !zkt_err_is_retryable(err) ||
-            clock_monotonic_ms() + COMPLETE_PAUSE_MS > give_up_ms) {
-            return err;
-        }
-        watch.on_wait(moving, &why);
-        poll(NULL, 0, COMPLETE_PAUSE_MS);
-        if (!watch.on_progress(moving, moving->resource->model.size,
-                               moving->resource->model.size)) {
-            return client_problem(client, ZKT_CANCELLED, "cancelled");
-        }
-        client->problem = why;
-    }
+        err = client_ask(client, &moving->request, patience.give_up_ms);
+    } while (err != ZKT_OK && wait_to_ask_again(moving, &patience, size));
+    return err == ZKT_OK ? ZKT_OK : client->problem.code;
 }
 
 static enum zkt_err
@@ -219,7 +253,7 @@ send_parts_once(struct parts_sending *sending, int fd, struct problem *problem)
     struct zkt_client *client = moving->client;
     int64_t size = moving->resource->model.size;
     sending->upload[0] = '\0';
-    if (ask_for_parts(sending, 1) != ZKT_OK) {
+    if (begin(sending) != ZKT_OK) {
         *problem = client->problem;
         return problem->code;
     }

@@ -365,6 +365,10 @@ zkt_worker_run(zkt_worker_t *worker)
         signals_add(&worker->io);
     }
     zkt_worker_log(worker, ZKT_INFO, HERE, "Service %s started", zkt_worker_identity(worker));
+    struct problem problem; // told by the first delivery that needs a folder
+    if (scratch_open(worker->temp_dir, "work", &worker->scratch, &problem) != ZKT_OK) {
+        worker->scratch.path = NULL;
+    }
     io_start(&worker->io);
     for (size_t slot_index = 0; slot_index < worker->slots_count; slot_index++) {
         struct slot *slot = &worker->slots[slot_index];
@@ -391,6 +395,9 @@ worker_fini(struct zkt_worker *worker)
         for (size_t slot_index = 0; slot_index < worker->slots_count; slot_index++) {
             client_detach(&worker->slots[slot_index].client);
         }
+    }
+    if (worker->scratch.path != NULL) {
+        scratch_close(&worker->scratch);
     }
     io_fini(&worker->io);
     mailbox_fini(&worker->ended);

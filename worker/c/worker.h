@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/scratch.h"
 #include "client.h"
 #include "delivery.h"
 #include "io_thread.h"
@@ -35,6 +36,7 @@ struct zkt_worker {
     struct hook *hooks_first;
     struct hook *hooks_last;
     char *temp_dir;
+    struct scratch scratch; // in temp_dir, while it runs
     struct io io;
     struct slot *slots;
     struct slot_view *views;

@@ -1,105 +1,35 @@
-// Folders of tasks: TEMP/zkarton-exec-XXXXXX belongs to one process, which holds a lock in it as
-// long as it lives; below it one folder a task. Who starts later removes the folders whose lock is
-// free, so that a killed process leaves nothing for long. A folder gets that name only when its
-// lock is held; until then it is TEMP/zkarton-new-XXXXXX. A kept folder is moved out.
+// Folders of tasks, below the scratch folder of the process. A kept folder is moved out.
 #include "exec.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/scratch.h"
 #include "files.h"
 
-static const char BASE_PREFIX[] = "zkarton-exec-";
-static const char NEW_PREFIX[] = "zkarton-new-";
-enum { NAME_BYTES_MAX = 200, YOUNG_S = 60, WALK_DEPTH_MAX = 64 };
-
-// Removes one folder unless its process lives or, without a lock, may still be making it.
-static void
-sweep_one(const char *path, bool is_new)
-{
-    struct stat status;
-    char *lock_path = xasprintf("%s/.lock", path);
-    int lock = open(lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    free(lock_path);
-    bool is_ours =
-        lstat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
-    bool is_young = is_ours && time(NULL) - status.st_mtime <= YOUNG_S;
-    bool is_free = lock == -1 || flock(lock, LOCK_EX | LOCK_NB) == 0;
-    if (is_ours && is_free && !(is_young && (is_new || lock == -1))) {
-        tree_remove(path);
-    }
-    if (lock != -1) {
-        close(lock);
-    }
-}
-
-static void
-sweep(const char *temp)
-{
-    DIR *folder = opendir(temp);
-    if (folder == NULL) {
-        return;
-    }
-    struct dirent *entry;
-    while ((entry = readdir(folder)) != NULL) {
-        bool is_new = strncmp(entry->d_name, NEW_PREFIX, strlen(NEW_PREFIX)) == 0;
-        if (is_new || strncmp(entry->d_name, BASE_PREFIX, strlen(BASE_PREFIX)) == 0) {
-            char *path = xasprintf("%s/%s", temp, entry->d_name);
-            sweep_one(path, is_new);
-            free(path);
-        }
-    }
-    closedir(folder);
-}
+enum { NAME_BYTES_MAX = 200, WALK_DEPTH_MAX = 64 };
 
 enum zkt_err
 exec_base_open(struct exec_plan *plan, const char *temp, struct problem *problem)
 {
-    char *real = realpath(temp, NULL);
-    if (real == NULL) {
-        return problem_set(problem, ZKT_IO, "%s: %s", temp, strerror(errno));
-    }
-    sweep(real);
-    char *path = xasprintf("%s/%sXXXXXX", real, NEW_PREFIX);
-    enum zkt_err err = ZKT_OK;
-    if (mkdtemp(path) == NULL) {
-        err = problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
-    } else {
-        char *lock_path = xasprintf("%s/.lock", path);
-        plan->base_lock = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        plan->base = xasprintf("%s/%s%s", real, BASE_PREFIX, path + strlen(path) - 6);
-        if (plan->base_lock == -1 || flock(plan->base_lock, LOCK_EX | LOCK_NB) == -1 ||
-            rename(path, plan->base) == -1) {
-            err = problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
-            tree_remove(path);
-        }
-        free(lock_path);
-    }
-    free(path);
-    free(real);
+    struct scratch scratch;
+    enum zkt_err err = scratch_open(temp, "exec", &scratch, problem);
+    plan->base = scratch.path;
+    plan->base_lock = scratch.lock;
     return err;
 }
 
 void
 exec_base_close(struct exec_plan *plan)
 {
-    if (plan->base != NULL) {
-        tree_remove(plan->base);
-    }
-    if (plan->base_lock != -1) {
-        close(plan->base_lock);
-        plan->base_lock = -1;
-    }
-    free(plan->base);
+    struct scratch scratch = {.path = plan->base, .lock = plan->base_lock};
+    scratch_close(&scratch);
     plan->base = NULL;
+    plan->base_lock = -1;
 }
 
 void

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +10,7 @@
 
 #include "base/memory.h"
 
-enum { COPY_CHUNK_BYTES = 64 << 10, TREE_FDS_MAX = 32 };
+enum { COPY_CHUNK_BYTES = 64 << 10 };
 
 static bool
 write_all(int fd, const char *data, size_t size)
@@ -111,38 +110,6 @@ file_write(const char *path, const void *data, size_t size, mode_t mode)
     }
     errno = saved;
     return is_good;
-}
-
-// A command may leave folders that it made unreadable: open them up before walking in.
-static int
-open_up(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status;
-    (void)where;
-    if (type == FTW_DNR || type == FTW_D) {
-        (void)chmod(path, 0700);
-    }
-    return 0;
-}
-
-static int
-remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status;
-    (void)type;
-    (void)where;
-    return remove(path) == -1 && errno != ENOENT ? -1 : 0;
-}
-
-bool
-tree_remove(const char *path)
-{
-    int flags = FTW_PHYS | FTW_DEPTH | FTW_MOUNT;
-    if (nftw(path, remove_one, TREE_FDS_MAX, flags) == 0 || errno == ENOENT) {
-        return true;
-    }
-    (void)nftw(path, open_up, TREE_FDS_MAX, FTW_PHYS | FTW_MOUNT);
-    return nftw(path, remove_one, TREE_FDS_MAX, flags) == 0 || errno == ENOENT;
 }
 
 const char *

@@ -16,10 +16,6 @@ file_spool(int fd);
 // file_write makes a new file with this content.
 bool
 file_write(const char *path, const void *data, size_t size, mode_t mode);
-// tree_remove removes path and everything below it, without following links or leaving the
-// filesystem; what is gone already is fine.
-bool
-tree_remove(const char *path);
 // temp_base: where scratch folders go: $TMPDIR, else /tmp.
 const char *
 temp_base(void);

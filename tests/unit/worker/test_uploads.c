@@ -174,6 +174,7 @@ test_parts(void **state)
     item.url = span_of_text("http://127.0.0.1:1/never");
     item.part_size = 4;
     answer_upload(&sender, &item);
+    fake_error(&sender.fake, fake_expect(&sender.fake, VERB_PARTS)->id, ZKT_UNREACHABLE, "away");
     answer_parts(&sender, &item, "one");
     uint64_t id = expect_complete(&sender, "one")->id;
     fake_error(&sender.fake, id, ZKT_UNREACHABLE, "away");
@@ -187,7 +188,7 @@ test_parts(void **state)
     fake_submitted(&sender.fake, 1);
     end(&sender);
     assert_int_equal(sender.result, ZKT_OK);
-    assert_int_equal(sender.notices_count, 1);
+    assert_int_equal(sender.notices_count, 2); // once for the begin, once for the end
 }
 
 // What the broker says to PARTS is looked at before it is used.
