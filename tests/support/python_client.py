@@ -1,4 +1,5 @@
 """The Python client in tests: services as programs of their own, and the package on this interpreter's path."""
+import ctypes
 import os
 import signal
 import subprocess
@@ -20,6 +21,10 @@ def environment(broker=None):
     return env
 
 
+def die_with_the_test():
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Program:
     """A Python program as a process; its stderr and stdout are read together."""
 
@@ -29,6 +34,7 @@ class Program:
             file.write(textwrap.dedent(source))
         self.process = subprocess.Popen([sys.executable, self.path, *args], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=broker.dir,
+                                        start_new_session=True, preexec_fn=die_with_the_test,
                                         env=dict(environment(broker), **(env or {})))
         self.out = LineReader(self.process.stdout)
 
@@ -60,9 +66,11 @@ class Program:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)  # also what it has forked
+        except ProcessLookupError:
+            pass
+        self.process.wait()
         self.process.stdout.close()
 
 

@@ -1,9 +1,11 @@
 """Leases, expiry, resuming and restarts with a real broker and raw peers (design: Resuming, Liveness; S17-S19, S25)."""
+import os
 import signal
+import subprocess
 import time
 import unittest
 
-from support.broker import Broker
+from support.broker import Broker, bin_dir
 from support.zkp import Peer, task
 
 EXPIRY_S = 1.0
@@ -224,6 +226,23 @@ class LeaseTest(unittest.TestCase):
             rows = watcher.expect("ANSWER")["rows"]
             watcher.socket.poll(100)
         self.assertEqual(rows, [])
+
+
+class WaitingTest(unittest.TestCase):
+    def test_waiting_for_a_broker_costs_next_to_nothing(self):
+        env = dict(os.environ, KARTON_BROKER_ADDRESS="tcp://127.0.0.1:1")
+        worker = subprocess.Popen([os.path.join(bin_dir(), "zkarton"), "exec", "waiting", "x=y", "--", "true"], env=env,
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            with self.assertRaises(subprocess.TimeoutExpired):
+                worker.wait(8)  # longer than a WELCOME may take
+            with open(f"/proc/{worker.pid}/stat", encoding="utf-8") as file:
+                words = file.read().rpartition(")")[2].split()
+            self.assertLess((int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"), 1.0)
+        finally:
+            worker.kill()
+            worker.wait()
+
 
 
 if __name__ == "__main__":

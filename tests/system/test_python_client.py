@@ -337,6 +337,21 @@ class ClientTest(unittest.TestCase):
             self.assertEqual(program.end(), 3)
             self.assertEqual(program.out.text.count("BROKER-UNREACHABLE"), 1)
 
+    def test_waiting_for_a_broker_costs_next_to_nothing(self):
+        producer = Producer(ConfigMock({"broker": {"address": "tcp://127.0.0.1:1"}}), identity="p")
+        self.addCleanup(producer.close)
+        session = producer.backend.session
+        until("it is refused", lambda: session._refused_since_s)
+        # As if more time had passed than a WELCOME may take.
+        session._greeted_s -= 60
+        turns = []
+        turn = session._turn
+        session._turn = lambda: turns.append(1) or turn()
+        session._wake()
+        with self.assertRaises(AnswerTimeoutError if session.state == "open" else UnreachableError):
+            producer.query("queues", timeout=1)
+        self.assertLess(len(turns), 60)
+
     def test_other_version_names_both(self):
         socket = zmq.Context.instance().socket(zmq.ROUTER)
         self.addCleanup(socket.close, 0)

@@ -202,8 +202,8 @@ session_next_ms(const struct io *io)
     case SESSION_CLOSED:
     case SESSION_LEAVING:
         return session->next_try_ms;
-    case SESSION_GREETING:
-        return session->greeted_ms + WELCOME_WAIT_MS + 1;
+    case SESSION_GREETING: // not connected: the monitor tells when it is
+        return session->is_connected ? session->greeted_ms + WELCOME_WAIT_MS + 1 : INT64_MAX;
     case SESSION_OPEN:
         return session->sent_ms + session->interval_ms;
     case SESSION_DEAD:

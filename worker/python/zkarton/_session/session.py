@@ -571,7 +571,7 @@ class Session:
         next_s = NEVER
         if state in ("closed", "leaving"):
             next_s = self._next_try_s
-        elif state == "greeting":
+        elif state == "greeting" and self._is_connected:  # else libzmq tells when it is
             next_s = self._greeted_s + WELCOME_WAIT_S + 0.001
         elif state == "open":
             next_s = self._sent_s + self._interval_s
