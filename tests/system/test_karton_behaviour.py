@@ -7,12 +7,14 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import unittest
 import uuid
 
 import msgpack
 
-from support.karton import DEADLINE_S, PROGRAMS, Zkarton, pages
+from support.broker import Broker
+from support.karton import DEADLINE_S, PACKAGE, PROGRAMS, Zkarton, pages
 from support.zkp import Peer, task
 
 PATIENCE_MS = 600_000  # our peers say no heartbeats
@@ -350,6 +352,41 @@ class Start(unittest.TestCase):
         for line in lines[:-1]:
             self.assertRegex(line, r"^.+ is not served on zkarton: .{10,}$")
         self.assertEqual(lines[-1], "None [] True")
+
+
+class LastReport(unittest.TestCase):
+    """A service that ends right after its task: the report is not left behind."""
+
+    def test_report_while_closing(self):
+        sys.path.insert(0, PACKAGE)
+        self.addCleanup(sys.path.remove, PACKAGE)
+        from zkarton._session import Options, Session
+
+        class Hurried(Session):
+            """Reports and closes when its I/O thread has just looked for both."""
+
+            delivery = None
+
+            def _tick(self):
+                super()._tick()
+                delivery, self.delivery = self.delivery, None
+                if delivery is not None:
+                    self.finish(delivery, "Finished")
+                    self._is_closing = True
+
+        broker = self.enterContext(Broker())
+        options = Options("worker", "test.hurried", broker.endpoints["broker"], bind={"filters": [{}], "persistent": True})
+        session = Hurried(options).start()
+        session.wait_open()
+        peer = self.enterContext(Peer(broker.endpoints["broker"]))
+        peer.hello(expiry_ms=PATIENCE_MS)
+        sent = task({"type": "any"})
+        peer.submit(sent)
+        session.delivery = session.take(DEADLINE_S)
+        session._wake()
+        self.assertTrue(session.join(DEADLINE_S))
+        peer.send("WAIT", {"root": sent["uid"]})
+        self.assertEqual(peer.expect("DONE")["finished"], 1)
 
 
 if __name__ == "__main__":

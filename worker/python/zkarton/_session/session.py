@@ -695,7 +695,9 @@ class Session:
             self._closing_s = self.now
         waited_s = self.now - self._closing_s
         if self.state == "open":
-            if self.submits.is_idle or waited_s > CLOSE_LINGER_S:
+            # Whoever ends right after his last task may have reported it since the inbox was looked at.
+            is_through = self.submits.is_idle and not self._inbox and not self.reports.sent
+            if is_through or waited_s > CLOSE_LINGER_S:
                 self._leave()
                 self._next_try_s = self.now + CLOSE_LINGER_S
         elif self.state != "greeting" or not self._is_connected or waited_s > CLOSE_LINGER_S:
