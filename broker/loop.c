@@ -350,10 +350,10 @@ loop_destroy(struct loop **loop_p)
     }
     engine_destroy(&loop->engine);
     front_destroy(&loop->front);
-    assembler_stop(&loop->assembler);
     if (loop->objects.store != NULL) {
         object_store_interrupt(loop->objects.store);
     }
+    assembler_stop(&loop->assembler);
     janitor_stop(&loop->janitor);
     http_server_stop(&loop->http);
     log_pub_destroy(&loop->log_pub);

@@ -10,7 +10,8 @@ class Proxy:
     """with Proxy() as proxy: proxy.target = port; clients dial proxy.port.
 
     cut(direction, count): once, when so many bytes ("up": to the server, "down": from it) have passed from now on, the
-    connection they pass on is reset on both sides. refuse: new connections are closed at once and old ones reset."""
+    connection they pass on is reset on both sides; then_refuse: and nobody gets through from then on. refuse: new connections
+    are closed at once and old ones reset."""
 
     def __init__(self, target=None):
         self.target = target
@@ -22,12 +23,14 @@ class Proxy:
         self.cut_count = 0
         self.connections_count = 0
         self.refuses = False
+        self.refuses_after_cut = False
         self.pairs = set()
         self.threads = []
 
-    def cut(self, direction, count):
+    def cut(self, direction, count, then_refuse=False):
         with self.lock:
             self.cuts[direction] = self.passed[direction] + count
+            self.refuses_after_cut = then_refuse
 
     def refuse(self, refuses=True):
         with self.lock:
@@ -51,6 +54,7 @@ class Proxy:
             if direction in self.cuts and self.passed[direction] >= self.cuts[direction]:
                 del self.cuts[direction]
                 self.cut_count += 1
+                self.refuses = self.refuses_after_cut
                 return True
             return False
 

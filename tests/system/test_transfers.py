@@ -93,12 +93,15 @@ class CutTest(TransfersTest):
         out, err = sender.communicate(timeout=60)
         self.assertEqual(sender.returncode, 0, err)
         root = out.decode().strip()
-        self.proxy.refuse()
+        self.proxy.cut("down", len(CONTENT) // 2, then_refuse=True)
+        before = self.proxy.passed["down"]
         with self.checker() as service:
             service.log.wait_for("object store unreachable, retrying")
             time.sleep(2.2)
             self.proxy.refuse(False)
             self.assertEqual(self.broker.run("zkarton", "wait", root, timeout=60)[0], 0)
+        self.assertEqual(self.proxy.cut_count, 1)
+        self.assertLess(self.proxy.passed["down"] - before, len(CONTENT) * 3 // 2)  # with a new address it went on
 
     def test_a_store_that_is_away_holds_up_no_other_task(self):
         path = self.write("file")
