@@ -47,7 +47,8 @@ class ReadmeTest(unittest.TestCase):
         self.broker.__exit__()
 
     def arguments(self, line):
-        names = {"FILE": self.file, "ROOT": self.root, "UID": self.uid, "DIR": os.path.join(self.broker.dir, "new")}
+        names = {"FILE": self.file, "OUT": os.path.join(self.broker.dir, "out"), "ROOT": self.root, "UID": self.uid,
+                 "DIR": os.path.join(self.broker.dir, "new")}
         words = []
         for word in shlex.split(line):
             for name, value in names.items():

@@ -11,7 +11,12 @@
 #include "base/limits.h"
 #include "handles.h"
 
-enum { ASK_LOOK_MS = 2000, NAME_LEN_MAX = 200, KEEP_ALIVE_MS = 5 * 60 * 1000 };
+enum {
+    ASK_LOOK_MS = 2000,
+    SLOW_LOOK_MS = 60000,
+    NAME_LEN_MAX = 200,
+    KEEP_ALIVE_MS = 5 * 60 * 1000
+};
 
 // ---- Names
 
@@ -112,11 +117,16 @@ objects_transfer(struct zkt_client *client)
 enum zkt_err
 objects_ask(struct zkt_client *client, struct question *request)
 {
+    // What the broker has to ask the object store first may take its time, and asked twice it would
+    // only take longer.
+    bool is_slow = request->command.verb == VERB_PARTS;
+    int64_t slow_ms = clock_monotonic_ms() + SLOW_LOOK_MS;
     int64_t deadline_ms = client_deadline(client, 0);
+    deadline_ms = is_slow && deadline_ms < slow_ms ? slow_ms : deadline_ms;
     enum zkt_err err;
     bool is_over;
     do {
-        int64_t look_ms = clock_monotonic_ms() + ASK_LOOK_MS;
+        int64_t look_ms = clock_monotonic_ms() + (is_slow ? SLOW_LOOK_MS : ASK_LOOK_MS);
         bool is_last = client->is_stopped == NULL || look_ms >= deadline_ms;
         err = client_ask(client, request, is_last ? deadline_ms : look_ms);
         is_over = is_last || (err != ZKT_TIMEOUT && err != ZKT_UNREACHABLE);
