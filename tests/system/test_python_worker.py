@@ -2,6 +2,7 @@
 import os
 import signal
 import textwrap
+import threading
 import time
 import unittest
 
@@ -305,6 +306,50 @@ def leave_thread(self, task):
         line = program.wait_for("late root=")
         self.assertNotIn(task.root_uid, line)
         self.assertEqual(program.stop(), 0)
+
+    # ---- Everything at once
+
+    def test_nothing_is_lost_when_broker_and_workers_are_killed(self):
+        count = 1500
+        ledger = os.path.join(self.broker.dir, "ledger-" + os.urandom(4).hex())
+        body = """
+identity = "py.chaos"
+filters = [{"type": "chaos"}]
+def count(self, task):
+    with open(os.environ["LEDGER"], "a") as file:
+        file.write(f"{task.get_payload('n')}\\n")
+"""
+        workers = [self.start(body, LEDGER=ledger) for _ in range(2)]
+
+        def produce():
+            for number in range(count):
+                self.producer.post_task(zkarton.Task({"type": "chaos"}, {"do": "count", "n": number}))
+            self.producer.flush()
+
+        def lines():
+            for worker_ in workers:
+                worker_.out.drain()  # a full pipe would stop them
+            if not os.path.exists(ledger):
+                return []
+            with open(ledger, encoding="utf-8") as file:
+                return file.read().split()
+
+        thread = threading.Thread(target=produce)
+        thread.start()
+        for share in (0.1, 0.5):
+            until("some are done", lambda: len(lines()) > share * count)
+            self.broker.kill()
+            if share == 0.1:
+                workers[0].signal(signal.SIGKILL)
+            self.broker.start()
+            workers.append(self.start(body, LEDGER=ledger))
+        thread.join(60)
+        self.assertFalse(thread.is_alive())
+        until("all are done", lambda: len(set(lines())) == count)
+        # Only what the killed worker had done and not reported may be done twice.
+        self.assertLessEqual(len(lines()), count + 64)
+        for worker_ in workers[1:]:
+            self.assertEqual(worker_.stop(), 0)
 
     # ---- Mistakes of services
 

@@ -49,6 +49,7 @@ NAMES = {number: name for name, number in VERBS.items()}
 Note = Callable[[str, str, str], None]
 
 _contexts: Dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
+_inherited: List[Any] = []  # contexts of a parent: kept, so that nothing is done with them
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
@@ -795,6 +796,7 @@ def _close_all() -> None:
 def _after_fork_in_child() -> None:
     # The parent's sockets, context and threads do not exist here. Nothing may be closed either.
     _sessions.clear()
+    _inherited.extend(_contexts.values())
     _contexts.clear()
 
 
