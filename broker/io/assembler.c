@@ -35,7 +35,6 @@ struct order {
 struct assembler {
     void *socket; // the loop's end
     pthread_t thread;
-    uint64_t waiting_count;
 };
 
 // The thread's own.
@@ -160,7 +159,6 @@ assembler_start(void *zmq_context, struct object_store *store, struct assembler 
 void
 assembler_begin(struct assembler *assembler, uint64_t request, const struct object_item *object)
 {
-    assembler->waiting_count++;
     hand(assembler->socket, order_new(ASSEMBLY_BEGUN, request, object));
 }
 
@@ -177,7 +175,6 @@ assembler_complete(struct assembler *assembler, uint64_t request, const struct o
         struct span etag = parts->items[at].etag;
         order->etags[at] = span_of(arena_copy(&order->arena, etag.data, etag.len), etag.len);
     }
-    assembler->waiting_count++;
     hand(assembler->socket, order);
 }
 
@@ -195,20 +192,12 @@ assembler_receive(struct assembler *assembler, uint64_t *request, struct bytes *
     if (order == NULL) {
         return ASSEMBLY_NONE;
     }
-    zkt_assert(assembler->waiting_count > 0);
-    assembler->waiting_count--;
     enum assembly what = order->what;
     *request = order->request;
     *problem = order->problem;
     bytes_append(upload, order->begun.data, order->begun.len);
     order_destroy(order);
     return what;
-}
-
-uint64_t
-assembler_waiting_count(const struct assembler *assembler)
-{
-    return assembler->waiting_count;
 }
 
 void

@@ -30,9 +30,6 @@ assembler_socket(struct assembler *assembler);
 enum assembly
 assembler_receive(struct assembler *assembler, uint64_t *request, struct bytes *upload,
                   struct problem *problem);
-// assembler_waiting_count: asked, not yet received back.
-uint64_t
-assembler_waiting_count(const struct assembler *assembler);
 // assembler_stop waits for what is under way (object_store_interrupt shortens it); the rest is
 // dropped: who asked asks again.
 void

@@ -57,9 +57,7 @@ an_object_is_made_of_its_parts(void **state)
     struct problem problem;
     open_bench(&bench);
     assembler_begin(bench.assembler, 11, &bench.item);
-    assert_int_equal(assembler_waiting_count(bench.assembler), 1);
     assert_int_equal(await(&bench, &request, &upload, &problem), ASSEMBLY_BEGUN);
-    assert_int_equal(assembler_waiting_count(bench.assembler), 0);
     assert_int_equal(request, 11);
     assert_int_equal(problem.code, ZKT_OK);
     assert_true(upload.len > 0);
