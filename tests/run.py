@@ -217,7 +217,6 @@ def main():
         return 0
     SOAK = options.soak
     os.environ["ZKT_SOURCE_DIR"] = ROOT
-    os.environ["ZKT_PYTHON"] = sys.executable
     os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
     passed_count = failed_count = 0
     failures = []

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 import threading
 import time
 
@@ -18,7 +19,7 @@ from .matching import differences, fill, pick, shown
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OPTIONS = {"broker": {"heartbeat": "200ms", "expiry": "1s"}, "store": {"finished_ttl": "1h"}}
-STEP_KINDS = ("do", "event", "no", "signal", "exits", "broker", "log", "query", "proxy", "pause", "write", "answer", "objects",
+STEP_KINDS = ("do", "event", "no", "signal", "exits", "broker", "log", "query", "control", "proxy", "pause", "write", "answer", "objects",
               "keep_from")
 
 
@@ -71,7 +72,7 @@ def open_row(row):
             return {key: place(item) for key, item in value.items()}
         return [place(item) for item in value] if isinstance(value, list) else value
     for key in ("payload", "payload_persistent"):
-        if isinstance(row.get(key), bytes):
+        if key in row:  # empty: there is none
             row[key] = place(unpack(row[key]) if row[key] else {})
     return row
 
@@ -79,17 +80,17 @@ def open_row(row):
 class Watcher(Peer):
     """Asks the broker, by the protocol alone: no client under test is believed."""
 
-    def query(self, what, arguments):
+    def query(self, what, arguments, verb="QUERY"):
         self.hello("operator", "scenario.watcher")
         rows, after = [], None
         while True:
-            self.send("QUERY", {"what": what, **arguments, **({"after": after} if after else {})})
+            self.send(verb, {"what": what, **arguments, **({"after": after} if after else {})})
             if not self.socket.poll(10000):
-                raise Failure(f"the broker does not answer QUERY {what}")
-            verb, _, body = unpack(self.socket.recv())
-            if verb == VERBS["HEARTBEAT"]:
+                raise Failure(f"the broker does not answer {what}")
+            answered, _, body = unpack(self.socket.recv())
+            if answered == VERBS["HEARTBEAT"]:
                 continue
-            if verb != VERBS["ANSWER"]:
+            if answered != VERBS["ANSWER"]:
                 return {"error": body}
             rows += [open_row(row) for row in body["rows"]]
             after = body.get("next")
@@ -152,7 +153,7 @@ class Stage:
             elif place == "wrong broker":
                 self.wrong = self.wrong or WrongBroker()
                 environment["KARTON_BROKER_ADDRESS"] = self.wrong.address
-            replacements = {"tests": tests_dir(), "source": SOURCE, "python": os.environ.get("ZKT_PYTHON", "python3")}
+            replacements = {"tests": tests_dir(), "source": SOURCE, "python": os.environ.get("ZKT_PYTHON", sys.executable)}
             for key, value in self.language.get("environment", {}).items():
                 environment[key] = value.format(**replacements)
             command = [part.format(**replacements) for part in self.language["command"]]
@@ -282,6 +283,10 @@ class Stage:
                 if step.get("now") or time.monotonic() > deadline:
                     raise Failure("\n".join(found))
         self.check(step, rows)
+
+    def step_control(self, step):
+        with Watcher(self.broker.endpoints["broker"]) as watcher:
+            self.check(step, watcher.query(step["control"], step.get("arguments", {}), "CONTROL"))
 
     def step_objects(self, step):
         """How many objects the directory store holds, once it is so."""

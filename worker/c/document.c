@@ -229,8 +229,11 @@ resource_from_document(const struct value *inner)
     model.has_sha256 = parse_hex(value_get(inner, "sha256"), model.sha256, sizeof model.sha256) ||
                        (metadata != NULL && parse_hex(value_get(metadata, "sha256"), model.sha256,
                                                       sizeof model.sha256));
-    const struct value *flags = value_get(inner, "flags");
-    model.flags = has_flag(flags, "Directory") ? RESOURCE_DIRECTORY : 0;
+    const struct value *flags = value_get(inner, "flags"); // a number in rows of answers
+    bool is_directory = flags != NULL && flags->type == VALUE_INT
+                            ? (flags->integer & RESOURCE_DIRECTORY) != 0
+                            : has_flag(flags, "Directory");
+    model.flags = is_directory ? RESOURCE_DIRECTORY : 0;
     struct arena arena;
     arena_init(&arena);
     if (metadata != NULL && metadata->type == VALUE_MAP) {

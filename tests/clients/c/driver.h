@@ -14,6 +14,8 @@ FILE *
 line_open(void);
 void
 line_say(FILE *line);
+void
+line_drop(FILE *line);
 FILE *
 answer_open(const zkt_value_t *request); // {"id": n
 void

@@ -103,26 +103,62 @@ wait_for(const zkt_value_t *request)
     line_say(line);
 }
 
+// One page after the other; arguments are the request's with the cursor.
+static enum zkt_err
+ask_page(const zkt_value_t *request, bool is_control, const zkt_value_t *previous,
+         zkt_value_t **answer)
+{
+    zkt_value_t *arguments = zkt_value_map();
+    const zkt_value_t *given = zkt_value_get(request, "arguments");
+    for (size_t item_index = 0; item_index < zkt_value_len(given); item_index++) {
+        char *json = zkt_value_json(zkt_value_at(given, item_index));
+        zkt_value_t *copy = zkt_value_from_json(json);
+        zkt_value_put(arguments, zkt_value_key(given, item_index), &copy);
+        free(json);
+    }
+    if (zkt_value_get(previous, "next") != NULL) {
+        char *json = zkt_value_json(zkt_value_get(previous, "next"));
+        zkt_value_t *copy = zkt_value_from_json(json);
+        zkt_value_put(arguments, "after", &copy);
+        free(json);
+    }
+    char *json = zkt_value_json(arguments);
+    zkt_value_destroy(&arguments);
+    const char *what = text_of(request, "what", "");
+    enum zkt_err err = is_control ? zkt_client_control(client, what, json, answer)
+                                  : zkt_client_query(client, what, json, answer);
+    free(json);
+    return err;
+}
+
 static void
 ask(const zkt_value_t *request, bool is_control)
 {
     zkt_value_t *answer = NULL;
-    char *arguments = zkt_value_json(zkt_value_get(request, "arguments"));
-    const char *what = text_of(request, "what", "");
-    enum zkt_err err = is_control ? zkt_client_control(client, what, arguments, &answer)
-                                  : zkt_client_query(client, what, arguments, &answer);
-    free(arguments);
-    if (err != ZKT_OK) {
-        answer_error(request, err, zkt_client_error(client));
-        return;
-    }
-    char *rows = zkt_value_json(zkt_value_get(answer, "rows"));
-    char *next = zkt_value_json(zkt_value_get(answer, "next"));
     FILE *line = answer_open(request);
-    fprintf(line, ", \"rows\": %s, \"next\": %s", rows, next);
+    const char *separator = "";
+    fputs(", \"rows\": [", line);
+    do {
+        zkt_value_t *page = NULL;
+        enum zkt_err err = ask_page(request, is_control, answer, &page);
+        zkt_value_destroy(&answer);
+        answer = page;
+        if (err != ZKT_OK) {
+            line_drop(line);
+            answer_error(request, err, zkt_client_error(client));
+            zkt_value_destroy(&answer);
+            return;
+        }
+        const zkt_value_t *rows = zkt_value_get(answer, "rows");
+        for (size_t row_index = 0; row_index < zkt_value_len(rows); row_index++) {
+            char *row = zkt_value_json(zkt_value_at(rows, row_index));
+            fprintf(line, "%s%s", separator, row);
+            separator = ", ";
+            free(row);
+        }
+    } while (zkt_value_get(answer, "next") != NULL);
+    fputc(']', line);
     line_say(line);
-    free(rows);
-    free(next);
     zkt_value_destroy(&answer);
 }
 

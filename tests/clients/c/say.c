@@ -70,6 +70,13 @@ line_say(FILE *line)
     free(line_text);
 }
 
+void
+line_drop(FILE *line)
+{
+    fclose(line);
+    free(line_text);
+}
+
 FILE *
 answer_open(const zkt_value_t *request)
 {

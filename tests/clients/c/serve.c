@@ -76,7 +76,9 @@ serve_take(zkt_value_t **request_p)
     }
     pthread_mutex_unlock(&lock);
     if (*request_p != NULL) { // its process has returned
-        answer_nothing(*request_p);
+        bool is_end = strcmp(verb, "finish") == 0 || strcmp(verb, "fail") == 0 ||
+                      strcmp(verb, "give_back") == 0;
+        answer_result(*request_p, is_end ? ZKT_OK : ZKT_CANCELLED, "process has ended");
         zkt_value_destroy(request_p);
     }
     return true;

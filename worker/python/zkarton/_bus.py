@@ -193,13 +193,15 @@ class Bus:
                        None if elapsed_ms < 0 else elapsed_ms / 1000)
 
     def query(self, what: str, timeout: Optional[float] = None, **arguments: Any) -> List[Dict[str, Any]]:
-        """All rows of a question (docs/protocol/verbs.md, Questions)."""
+        """All rows of a question (docs/protocol/verbs.md, Questions); payloads in them as in a task."""
         rows: List[Dict[str, Any]] = []
         body = {"what": what, "limit": PAGE_ROWS, **{key: _values.normal(value) for key, value in arguments.items()}}
         while True:
             answer = self.session.ask("QUERY", body, timeout)
             rows += answer["rows"]
             if answer.get("next") is None:
+                for row in rows:
+                    _taskwire.open_row(row, self)
                 return rows
             body["after"] = answer["next"]
 

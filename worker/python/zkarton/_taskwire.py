@@ -179,6 +179,17 @@ def resource_reader(rows: Optional[List[Dict[str, Any]]], backend: Any) -> Calla
     return resource_at
 
 
+def open_row(row: Any, backend: Any) -> None:
+    """Unpacks the bags of a task's row in an answer, in place; its resources are named by texts there."""
+    if not isinstance(row, dict) or "payload" not in row:
+        return
+    resources = [{**item, "uid": uid_bytes(item["uid"]), "sha256": bytes.fromhex(item.get("sha256") or "")}
+                 for item in row.get("resources") or []]
+    resource_at = resource_reader(resources, backend)
+    for name in ("payload", "payload_persistent"):
+        row[name] = _values.unpack_bag(row.get(name), resource_at)
+
+
 def unpack_task(row: Dict[str, Any], backend: Any, state: TaskState) -> Task:
     """A task of DELIVER."""
     task = Task.__new__(Task)

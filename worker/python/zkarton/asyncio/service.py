@@ -16,7 +16,7 @@ from .._session import Delivery, Options, Question, Receipt, Session
 from .._session.delivery import Answerable
 from .._tables import LIMITS
 from ..config import Config, parse_duration
-from ..exceptions import ConfigError, TaskTimeoutError
+from ..exceptions import ConfigError, HardShutdownInterrupt, TaskTimeoutError
 from ..resource import RemoteResource as SyncRemoteResource
 from ..service import GiveBack, _without_ours
 from ..task import Task, TaskState
@@ -327,6 +327,8 @@ class Consumer(sync.Consumer):
                 loop.remove_signal_handler(number)
             if numbers:
                 _signals.remove()
+        if self._is_aborted:
+            raise HardShutdownInterrupt  # the program ends with 130, as elsewhere
 
     def loop(self) -> None:
         """Registers, and works until it is told to end or its filters are replaced."""
