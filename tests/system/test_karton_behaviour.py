@@ -287,8 +287,38 @@ class Behaviour(unittest.TestCase):
         self.assertNotIn("test.listed", self.side.run("karton", "list"))
 
 
+class Restart(unittest.TestCase):
+    def test_broker_restarts_under_a_task(self):
+        """The service keeps its task, reports it to the new broker, and goes on."""
+        with Zkarton() as side:
+            gate = os.path.join(side.dir, "gate")
+            os.mkfifo(gate)
+            service = side.spawn(BEHAVES, SELF="stays", GATE=gate)
+            side.wait_for(service, "Binding on:")
+            address = side.broker.endpoints["broker"]
+            sent = [task({"type": "behave", "to": "stays", "do": do}) for do in ("wait", "half")]
+            with Peer(address) as peer:
+                peer.hello(expiry_ms=PATIENCE_MS)
+                peer.submit(sent[0])
+                side.wait_for(service, "at the gate")
+            side.broker.kill()
+            side.broker.start()
+            with open(gate, "w", encoding="ascii") as file:
+                file.write("open")
+            with Peer(address) as peer:
+                peer.hello(expiry_ms=PATIENCE_MS)
+                peer.submit(sent[1])
+                ends = []
+                for one in sent:
+                    peer.send("WAIT", {"root": one["uid"]})
+                    done = peer.expect("DONE", DEADLINE_S)
+                    ends.append((done["finished"], done["crashed"]))
+            self.assertEqual(ends, [(1, 0), (0, 1)])
+            self.assertEqual(side.drain().count("Received new task"), 2)
+
+
 class Start(unittest.TestCase):
-    """What the command says when it cannot do what it is asked."""
+    """The ways to name a service, and what the command says when it cannot do what it is asked."""
 
     @classmethod
     def setUpClass(cls):
@@ -301,6 +331,12 @@ class Start(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertNotIn("Traceback", done.stderr)
         return done.stderr
+
+    def test_module_and_class(self):
+        """Without a command of its own."""
+        for number, name in enumerate(("karton.asciimagic", "karton.asciimagic:AsciiMagic")):
+            process = self.side.spawn(name, "--identity", f"test.ascii{number}")
+            self.side.wait_for(process, "Binding on:")
 
     def test_no_such_service(self):
         text = self.fails("karton-nothing")

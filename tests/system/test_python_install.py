@@ -40,6 +40,11 @@ class InstallTest(unittest.TestCase):
                 code, = re.findall(r"^```python\n(.*?)^```$", file.read(), re.M | re.S)
             self.assertLessEqual(len(code.splitlines()), 10)
             self.work(broker, python, code)
+            # The script for services of karton-core is there, and says what it lacks.
+            done = subprocess.run([os.path.join(venv, "bin", "zkarton-karton"), "karton-classifier"], capture_output=True,
+                                  text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("karton-core is not installed: pip install 'zkarton[karton]'", done.stderr)
 
     def work(self, broker, python, code):
         worker = os.path.join(broker.dir, "hello.py")
