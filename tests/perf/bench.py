@@ -367,7 +367,7 @@ SMALL_THREADS = 8
 OBJECTS = {}
 
 NGINX = """daemon off;
-worker_processes 1;
+master_process off;
 pid {folder}/pid;
 error_log {folder}/error;
 events {{ worker_connections 256; }}
@@ -489,8 +489,8 @@ MEASURES = {
     "P10.start": (measure_p10_start, 2, True, True),
     "P12.put": (measure_p12("large", 0), 0.8, False, False),
     "P12.get": (measure_p12("large", 1), 0.8, False, False),
-    "P12.put.4k": (measure_p12("small", 0), None, False, False),
-    "P12.get.4k": (measure_p12("small", 1), None, False, False),
+    "P12.put.4k": (measure_p12("small", 0), None, False, True),
+    "P12.get.4k": (measure_p12("small", 1), None, False, True),
 }
 
 
