@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
 
-from support.broker import Broker, bin_dir, tests_dir
+from support.broker import SOURCE, Broker, bin_dir, tests_dir
 from support.s3 import BUCKET, Versitygw, s3_options, servers
 from system.test_cli import Service
 
@@ -418,6 +419,31 @@ class MovingTest(unittest.TestCase):
                 broker.run("zkarton", "wait", *roots, *old, timeout=60)
             wait_until("the end of all", lambda: not server.objects())
             broker.stop()
+
+
+class DemoTest(unittest.TestCase):
+    """The demo on every store, by one line of configuration (and the section [s3] that a Karton has)."""
+
+    def run_demo(self, name, lines):
+        with tempfile.NamedTemporaryFile("w", suffix=".ini", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            done = subprocess.run([os.path.join(SOURCE, "worker", "samples", "demo"), "--config=" + file.name],
+                                  env=dict(os.environ, ZKT_BIN=bin_dir()), stdin=subprocess.DEVNULL, capture_output=True,
+                                  text=True, timeout=300, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        print(f"demo on {name}: as expected", flush=True)
+
+    def test_in_memory(self):
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as path:
+            self.run_demo("a directory in memory", f"[object]\npath = {path}/objects\n")
+            self.assertEqual(len(os.listdir(path)), 1)
+
+    def test_on_every_server(self):
+        for name, server in servers():
+            with self.subTest(name), server:
+                s3 = "".join(f"{key} = {value}\n" for key, value in s3_options(server)["s3"].items())
+                self.run_demo(name, f"[object]\nkind = s3\n[s3]\n{s3}")
 
 
 if __name__ == "__main__":
