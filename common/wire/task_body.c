@@ -14,9 +14,12 @@ enum { BODY_VERSION = 1, HEAD_BYTES = 8 };
 static uint32_t
 pack_kept(const struct task *task, struct bytes *out)
 {
+    if (task->headers_packed.len == 0) {
+        return 0;
+    }
     struct reader reader = reader_of(task->headers_packed);
     struct token head;
-    if (task->headers_packed.len == 0 || !reader_next(&reader, &head)) {
+    if (!reader_next(&reader, &head)) {
         return 0;
     }
     bytes_append(out, reader.at, (size_t)(reader.end - reader.at));
