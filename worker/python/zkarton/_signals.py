@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import Any, Callable, Dict
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
@@ -33,11 +34,27 @@ def remove() -> None:
     _before.clear()
 
 
+# A signal that comes to a child before its handlers are back would be taken by ours, and lost: it has to wait.
+_masks: Dict[int, Any] = {}  # by thread
+
+
+def _before_fork() -> None:
+    if _before:
+        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+
+
+def _unblock() -> None:
+    mask = _masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _after_fork_in_child() -> None:
     if _before:
         signal.set_wakeup_fd(-1)
         remove()
+    _unblock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=_unblock, after_in_child=_after_fork_in_child)
