@@ -187,21 +187,13 @@ class KartonBackend(KartonBackendBase):
         return asked_task(row, self.default_bucket_name, self.unserialize_resource)
 
     def get_task(self, task_uid: str) -> Optional[Task]:
-        uid = Task.fquid_to_uid(task_uid)
-        try:
-            uuid.UUID(uid)
-        except ValueError:
-            return None
-        for row in self.sessions.rows("task", uid=uid):
-            if row["state"] != TaskState.FINISHED.value:
-                return self._task_of(row)
-        return None
+        return next(self.iter_tasks([task_uid]), None)
 
     def iter_tasks(self, task_uid_list: Iterable[str], chunk_size: int = 1000, parse_resources: bool = True) -> Iterator[Task]:
-        for task_uid in task_uid_list:
-            task = self.get_task(task_uid)
-            if task is not None:
-                yield task
+        uids = (Task.fquid_to_uid(task_uid) for task_uid in task_uid_list)
+        for row in self.sessions.tasks(uid for uid in uids if _is_uid(uid)):
+            if row["state"] != TaskState.FINISHED.value:
+                yield self._task_of(row)
 
     def get_tasks(self, task_uid_list: List[str], chunk_size: int = 1000, parse_resources: bool = True) -> List[Task]:
         return list(self.iter_tasks(task_uid_list))
@@ -214,9 +206,7 @@ class KartonBackend(KartonBackendBase):
 
     def iter_task_tree(self, root_uid: str, chunk_size: int = 1000, parse_resources: bool = True) -> Iterator[Task]:
         """All tasks of the analysis that are not Finished: those are gone, as after Karton's next round of collecting."""
-        try:
-            uuid.UUID(root_uid)
-        except ValueError:
+        if not _is_uid(root_uid):
             return
         yield from self.iter_tasks(row["uid"] for row in self.sessions.rows("tree", root=root_uid)
                                    if row["state"] != TaskState.FINISHED.value)
@@ -395,6 +385,14 @@ class KartonBackend(KartonBackendBase):
     def check_bucket_exists(self, bucket: str, create: bool = False) -> bool:
         """The broker's store is there when the broker is."""
         return True
+
+
+def _is_uid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unescaped(label: str) -> str:

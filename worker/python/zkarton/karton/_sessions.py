@@ -10,16 +10,17 @@ import logging
 import os
 import threading
 from collections import deque
-from typing import Any, Deque, Dict, Iterator, Optional
+from typing import Any, Deque, Dict, Iterable, Iterator, Optional
 
 from karton.core.config import Config
 
-from .._session import Options, Session
+from .._session import Options, Question, Session
 from ..config import parse_duration
 from ..exceptions import ConfigError
 
 LOGS_KEPT = 1000
 PAGE_ROWS = 500
+QUESTIONS_MOST = 16  # under way; the broker takes 64
 
 log = logging.getLogger("zkarton.karton")
 
@@ -32,6 +33,13 @@ def address_of(config: Config) -> str:
             return str(address)
     raise ConfigError("the configuration does not say where zkarton's broker is: add to karton.ini\n"
                       "[zkarton]\naddress = tcp://HOST:5570\nor set KARTON_ZKARTON_ADDRESS")
+
+
+def _answer(question: Question) -> Any:
+    question.wait()
+    if question.error is not None:
+        raise question.error
+    return question.answer["rows"]
 
 
 class Sessions:
@@ -135,6 +143,19 @@ class Sessions:
             if not answer.get("next"):
                 return
             page = {"after": answer["next"]}
+
+    def tasks(self, uids: Iterable[str]) -> Iterator[Dict[str, Any]]:
+        """The row of each task that is there; several are asked for at once."""
+        session = self.asker
+        open_questions: Deque[Question] = deque()
+        for uid in uids:
+            question = Question("QUERY", {"what": "task", "uid": uid})
+            session.ask_later(question)
+            open_questions.append(question)
+            if len(open_questions) >= QUESTIONS_MOST:
+                yield from _answer(open_questions.popleft())
+        while open_questions:
+            yield from _answer(open_questions.popleft())
 
     def control(self, what: str, **arguments: Any) -> Any:
         """Rows of something that an operator does."""
