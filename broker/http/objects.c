@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "http/range.h"
 #include "http/reply.h"
+#include "http/s3_ask.h"
 
 static const char *
 header(struct MHD_Connection *connection, const char *name)
@@ -230,9 +231,10 @@ end_write(struct MHD_Connection *connection, struct http_request *request)
                     request->left_bytes);
         object_upload_abort(&request->upload);
     }
+    char etag[OBJECT_ETAG_SIZE];
     if (request->upload != NULL &&
-        object_upload_finish(&request->upload, &request->problem) == ZKT_OK) {
-        return reply_text(connection, MHD_HTTP_OK, "text/plain", span_of_text(""));
+        object_put_finish(&request->upload, etag, &request->problem) == ZKT_OK) {
+        return s3_reply_empty(connection, MHD_HTTP_OK, etag);
     }
     return refuse(connection, &request->problem);
 }

@@ -6,7 +6,7 @@
 
 #define OBJECTS_PREFIX "/objects/"
 
-enum { TARGET_BYTES_MAX = 4096 };
+enum { TARGET_BYTES_MAX = 16384 };
 
 // One request, from its first line to its end.
 struct http_request {
@@ -17,6 +17,7 @@ struct http_request {
     bool has_begun;                // the headers were seen
     struct object_upload *upload;  // of a PUT under way
     int64_t left_bytes;            // of its body
+    struct s3_ask *s3;             // of an S3 client, or NULL
     struct problem problem;        // why it failed, perhaps while the body still comes
 };
 

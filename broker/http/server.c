@@ -14,6 +14,8 @@
 #include "http/listen.h"
 #include "http/objects.h"
 #include "http/reply.h"
+#include "http/s3_api.h"
+#include "object/object_bucket.h"
 
 enum {
     CONNECTIONS_MAX = 256,
@@ -100,6 +102,22 @@ refuse(struct MHD_Connection *connection, unsigned status, enum zkt_err code, co
     return reply_problem(connection, status, &problem);
 }
 
+// Whether an S3 client asks: our own pages go first, whatever signature they bring.
+static bool
+is_s3(const struct http_server *server, struct MHD_Connection *connection,
+      const struct http_request *request, const char *path)
+{
+    if (request->s3 != NULL) {
+        return true;
+    }
+    if (server->objects == NULL || request->has_begun ||
+        strncmp(path, OBJECTS_PREFIX, strlen(OBJECTS_PREFIX)) == 0 ||
+        strcmp(path, "/healthz") == 0 || strcmp(path, "/metrics") == 0) {
+        return false;
+    }
+    return s3_is_signed(connection) || object_has_clients(server->objects);
+}
+
 static enum MHD_Result
 on_request(void *arg, struct MHD_Connection *connection, const char *path, const char *method,
            const char *version, const char *data, size_t *data_len, void **request_p)
@@ -109,6 +127,10 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
     struct http_request *request = *request_p;
     if (request == NULL) {
         return MHD_NO;
+    }
+    if (is_s3(server, connection, request, path)) {
+        return s3_handle(server->objects, connection, &request->s3, method, request->target,
+                         server->now_ms(), data, data_len);
     }
     request->method = method;
     request->now_ms = server->now_ms();
@@ -167,6 +189,7 @@ on_completed(void *arg, struct MHD_Connection *connection, void **request_p,
     struct http_request *request = *request_p;
     if (request != NULL) {
         objects_abandon(request);
+        s3_abandon(&request->s3);
         free(request->target);
         free(request);
         *request_p = NULL;
@@ -193,11 +216,11 @@ http_server_start(const struct http_options *options, struct http_server **serve
     server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
     server->port = port;
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-        server, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_S, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);
         free(server);
@@ -227,7 +250,13 @@ http_server_stop(struct http_server **server_p)
     if (server == NULL) {
         return;
     }
+    // Nobody new comes in, and no connection stays suspended.
+    MHD_socket listening = MHD_quiesce_daemon(server->daemon);
+    s3_jobs_wait();
     MHD_stop_daemon(server->daemon);
+    if (listening != MHD_INVALID_SOCKET) {
+        close(listening);
+    }
     published_destroy(atomic_load(&server->incoming));
     published_destroy(server->current);
     free(server);

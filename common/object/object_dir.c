@@ -1,12 +1,14 @@
 // The directory store. What it guarantees: a file under a uid has exactly the size and the hash
 // that its URL was signed for, is on disk before its upload is answered, and is never replaced.
-// What it does not: that a file is not damaged later; downloads are checked by their readers. It
-// would break if two brokers shared the directory (the lock of the data directory forbids it).
+// What it does not: that a file is not damaged later; downloads are checked by their readers, and
+// all files by `store check --objects`. It would break if two brokers shared the directory (the
+// lock of the data directory forbids it).
 #include "object/object_dir.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +28,6 @@ static const char PATH_PREFIX[] = "/objects/";
 static const char ANY_HOST[] = "zkarton";
 _Static_assert(sizeof(PATH_PREFIX) - 1 == PATH_PREFIX_LEN, "the length of the prefix");
 
-static enum zkt_err
-io_problem(struct problem *problem, const char *path)
-{
-    return problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
-}
-
 char *
 object_dir_path(const struct object_dir *dir, const struct uid *uid)
 {
@@ -48,7 +44,7 @@ object_dir_sync(const char *path, struct problem *problem)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     enum zkt_err err = ZKT_OK;
     if (fd == -1 || fsync(fd) == -1) {
-        err = io_problem(problem, path);
+        err = object_io_problem(problem, path);
     }
     if (fd != -1) {
         close(fd);
@@ -56,23 +52,40 @@ object_dir_sync(const char *path, struct problem *problem)
     return err;
 }
 
-static enum zkt_err
-make_folder(const char *path, mode_t mode, struct problem *problem)
+enum zkt_err
+object_dir_make(const char *path, struct problem *problem)
 {
-    return mkdir(path, mode) == -1 && errno != EEXIST ? io_problem(problem, path) : ZKT_OK;
+    return mkdir(path, 0700) == -1 && errno != EEXIST ? object_io_problem(problem, path) : ZKT_OK;
+}
+
+static int
+remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    (void)remove(path); // what stays is tried again at the next open
+    return 0;
+}
+
+void
+object_dir_remove(const char *path)
+{
+    (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static enum zkt_err
 make_folders(const struct object_dir *dir, struct problem *problem)
 {
-    enum zkt_err err = make_folder(dir->path, 0700, problem);
+    enum zkt_err err = object_dir_make(dir->path, problem);
     for (unsigned shard = 0; err == ZKT_OK && shard < OBJECT_SHARDS; shard++) {
         char *path = xasprintf("%s/%02x", dir->path, shard);
-        err = make_folder(path, 0700, problem);
+        err = object_dir_make(path, problem);
         free(path);
     }
-    if (err == ZKT_OK) {
-        err = make_folder(dir->temp_path, 0700, problem);
+    const char *const others[] = {dir->temp_path, dir->parts_path, dir->buckets_path};
+    for (size_t i = 0; err == ZKT_OK && i < sizeof(others) / sizeof(others[0]); i++) {
+        err = object_dir_make(others[i], problem);
     }
     if (err == ZKT_OK) {
         err = object_dir_sync(dir->path, problem);
@@ -91,18 +104,18 @@ empty_temp(const struct object_dir *dir, struct problem *problem)
 {
     DIR *folder = opendir(dir->temp_path);
     if (folder == NULL) {
-        return io_problem(problem, dir->temp_path);
+        return object_io_problem(problem, dir->temp_path);
     }
-    enum zkt_err err = ZKT_OK;
     struct dirent *entry;
-    while (err == ZKT_OK && (entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] != '.' && unlinkat(dirfd(folder), entry->d_name, 0) == -1 &&
-            errno != ENOENT) {
-            err = io_problem(problem, dir->temp_path);
+    while ((entry = readdir(folder)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            char *path = xasprintf("%s/%s", dir->temp_path, entry->d_name);
+            object_dir_remove(path);
+            free(path);
         }
     }
     closedir(folder);
-    return err;
+    return ZKT_OK;
 }
 
 static enum zkt_err
@@ -110,7 +123,7 @@ make_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *prob
 {
     uint8_t secret[SECRET_BYTES];
     if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret)) {
-        return io_problem(problem, "getrandom");
+        return object_io_problem(problem, "getrandom");
     }
     for (size_t i = 0; i < sizeof(secret); i++) {
         snprintf(hex + 2 * i, 3, "%02x", secret[i]);
@@ -120,7 +133,7 @@ make_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *prob
     enum zkt_err err = ZKT_OK;
     if (fd == -1 || fchmod(fd, 0600) == -1 || write(fd, hex, strlen(hex)) != (ssize_t)strlen(hex) ||
         fsync(fd) == -1 || rename(aside, path) == -1) {
-        err = io_problem(problem, aside);
+        err = object_io_problem(problem, aside);
     }
     if (fd != -1) {
         close(fd);
@@ -135,7 +148,7 @@ read_secret(int fd, const char *path, char hex[OBJECT_SECRET_SIZE], struct probl
     struct stat status;
     ssize_t len = read(fd, hex, OBJECT_SECRET_SIZE - 1);
     if (len == -1 || fstat(fd, &status) == -1) {
-        return io_problem(problem, path);
+        return object_io_problem(problem, path);
     }
     hex[len] = '\0';
     if (len != OBJECT_SECRET_SIZE - 1 ||
@@ -155,7 +168,7 @@ load_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *prob
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash != NULL && slash != path ? xmemdup(path, (size_t)(slash - path)) : NULL;
-    enum zkt_err err = folder != NULL ? make_folder(folder, 0700, problem) : ZKT_OK;
+    enum zkt_err err = folder != NULL ? object_dir_make(folder, problem) : ZKT_OK;
     int fd = err == ZKT_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd != -1) {
         err = read_secret(fd, path, hex, problem);
@@ -166,7 +179,7 @@ load_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *prob
             err = object_dir_sync(folder, problem);
         }
     } else if (err == ZKT_OK) {
-        err = io_problem(problem, path);
+        err = object_io_problem(problem, path);
     }
     free(folder);
     return err;
@@ -187,9 +200,10 @@ object_dir_set_address(struct object_store *store, const char *address)
     dir->host = xstrdup(has_host ? host : ANY_HOST);
 }
 
-static void
-presign(const struct object_dir *dir, const char *method, const struct uid *uid,
-        const struct s3_param *params, size_t params_count, int64_t now_s, struct bytes *url)
+void
+object_dir_presign(const struct object_dir *dir, const char *method, const struct uid *uid,
+                   const struct s3_param *params, size_t params_count, int64_t now_s,
+                   struct bytes *url)
 {
     char path[PATH_PREFIX_LEN + UID_TEXT_SIZE];
     char text[UID_TEXT_SIZE];
@@ -217,7 +231,7 @@ dir_presign_put(struct object_store *store, const struct object_info *object,
         snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
     }
     const struct s3_param params[] = {{"x-zkt-sha256", hex}, {"x-zkt-size", size}};
-    presign(object_dir_of(store), "PUT", &object->uid, params, 2, now_s, url);
+    object_dir_presign(object_dir_of(store), "PUT", &object->uid, params, 2, now_s, url);
     return ZKT_OK;
 }
 
@@ -225,7 +239,7 @@ dir_presign_put(struct object_store *store, const struct object_info *object,
 static enum zkt_err
 dir_presign_get(struct object_store *store, const struct uid *uid, int64_t now_s, struct bytes *url)
 {
-    presign(object_dir_of(store), "GET", uid, NULL, 0, now_s, url);
+    object_dir_presign(object_dir_of(store), "GET", uid, NULL, 0, now_s, url);
     return ZKT_OK;
 }
 
@@ -255,6 +269,23 @@ parse_sha256(const char *text, uint8_t sha256[32])
         sha256[i] = (uint8_t)byte;
     }
     return true;
+}
+
+static enum zkt_err
+part_grant(const struct s3_request *request, const char *part, struct object_grant *grant,
+           struct problem *problem)
+{
+    int64_t number = 0;
+    const char *upload = s3_param_value(request, "uploadId");
+    if (!parse_size(part, &number) || number < 1 || number > OBJECT_PARTS_MAX || upload == NULL ||
+        strlen(upload) >= sizeof(grant->upload) ||
+        !parse_size(s3_param_value(request, "x-zkt-size"), &grant->size)) {
+        return problem_set(problem, ZKT_INVALID,
+                           "partNumber, uploadId and x-zkt-size say what the part is");
+    }
+    grant->part = (uint32_t)number;
+    snprintf(grant->upload, sizeof(grant->upload), "%s", upload);
+    return ZKT_OK;
 }
 
 static const char *
@@ -297,6 +328,10 @@ object_dir_authorize(struct object_store *store, const struct s3_request *reques
     if (!grant->is_put) {
         return ZKT_OK;
     }
+    const char *part = s3_param_value(request, "partNumber");
+    if (part != NULL) {
+        return part_grant(request, part, grant, problem);
+    }
     if (!parse_size(s3_param_value(request, "x-zkt-size"), &grant->size) ||
         !parse_sha256(s3_param_value(request, "x-zkt-sha256"), grant->sha256)) {
         return problem_set(problem, ZKT_INVALID,
@@ -311,7 +346,7 @@ enum zkt_err
 object_dir_open_file(struct object_store *store, const struct uid *uid, int *fd,
                      struct object_info *info, struct problem *problem)
 {
-    struct stat status;
+    struct object_meta meta = {.size = 0};
     char *path = object_dir_path(object_dir_of(store), uid);
     enum zkt_err err = ZKT_OK;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -319,17 +354,13 @@ object_dir_open_file(struct object_store *store, const struct uid *uid, int *fd,
         char text[UID_TEXT_SIZE];
         uid_format(uid, text);
         err = problem_set(problem, ZKT_NOT_FOUND, "no object %s", text);
-    } else if (*fd == -1 || fstat(*fd, &status) == -1) {
-        err = io_problem(problem, path);
-    } else if (!S_ISREG(status.st_mode)) {
-        err = problem_set(problem, ZKT_IO, "%s: no file", path);
+    } else if (*fd == -1) {
+        err = object_io_problem(problem, path);
     } else {
-        *info = (struct object_info){
-            .uid = *uid,
-            .size = status.st_size,
-            .modified_ms = status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000,
-        };
+        err = object_file_read(*fd, path, &meta, problem);
     }
+    *info = (struct object_info){.uid = *uid, .size = meta.size, .modified_ms = meta.modified_ms};
+    object_meta_fini(&meta);
     if (err != ZKT_OK && *fd != -1) {
         close(*fd);
         *fd = -1;
@@ -359,7 +390,7 @@ dir_delete(struct object_store *store, const struct uid *uids, size_t uids_count
     for (size_t i = 0; err == ZKT_OK && i < uids_count; i++) {
         char *path = object_dir_path(object_dir_of(store), &uids[i]);
         if (unlink(path) == -1 && errno != ENOENT) {
-            err = io_problem(problem, path);
+            err = object_io_problem(problem, path);
         } else {
             (*deleted_count)++;
         }
@@ -386,7 +417,7 @@ read_shard(const struct object_dir *dir, unsigned shard, const struct uid *after
 {
     char *path = xasprintf("%s/%02x", dir->path, shard);
     DIR *folder = opendir(path);
-    enum zkt_err err = folder == NULL ? io_problem(problem, path) : ZKT_OK;
+    enum zkt_err err = folder == NULL ? object_io_problem(problem, path) : ZKT_OK;
     struct dirent *entry;
     list->uids_count = 0;
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
@@ -439,6 +470,10 @@ dir_destroy(struct object_store *store)
     struct object_dir *dir = object_dir_of(store);
     free(dir->path);
     free(dir->temp_path);
+    free(dir->parts_path);
+    free(dir->buckets_path);
+    free(dir->bucket);
+    object_keys_free(dir);
     free(dir->address);
     free(dir->host);
     free(dir);
@@ -450,6 +485,11 @@ static const struct object_store_ops dir_ops = {
     .head = dir_head,
     .delete = dir_delete,
     .list = dir_list,
+    .multipart_begin = object_dir_begin,
+    .presign_part = object_dir_presign_part,
+    .multipart_complete = object_dir_complete,
+    .multipart_abort = object_dir_abort,
+    .list_pending = object_dir_list_pending,
     .destroy = dir_destroy,
 };
 
@@ -469,6 +509,10 @@ object_dir_open(const struct object_dir_options *options, struct object_store **
     dir->store = (struct object_store){.ops = &dir_ops, .kind = "dir"};
     dir->path = xstrdup(options->path);
     dir->temp_path = xasprintf("%s/tmp", options->path);
+    dir->parts_path = xasprintf("%s/parts", options->path);
+    dir->buckets_path = xasprintf("%s/buckets", options->path);
+    dir->bucket = xstrdup(options->bucket != NULL ? options->bucket : "karton");
+    dir->reserve_bytes = options->reserve_bytes;
     dir->url_ttl_s = options->url_ttl_s < S3_EXPIRES_MAX_S ? options->url_ttl_s : S3_EXPIRES_MAX_S;
     dir->key = (struct s3_key){.access = "zkarton", .secret = dir->secret, .region = "local"};
     object_dir_set_address(&dir->store, options->address != NULL ? options->address : "");
@@ -478,6 +522,9 @@ object_dir_open(const struct object_dir_options *options, struct object_store **
     }
     if (err == ZKT_OK) {
         err = load_secret(options->secret_path, dir->secret, problem);
+    }
+    if (err == ZKT_OK && options->keys_path != NULL) {
+        err = object_keys_load(options->keys_path, dir, problem);
     }
     *store = &dir->store;
     if (err != ZKT_OK) {

@@ -1,12 +1,14 @@
-// Uploads into the directory store: hashed while they stream to a temporary file, checked, synced,
-// renamed, and the folder synced. In every other case nothing is kept. What is there is never
-// replaced: the same bytes again are a client that did not hear its answer, others are refused.
+// Uploads into the directory store: hashed while they stream to a temporary file, checked, sealed,
+// synced, renamed, and the folder synced. In every other case nothing is kept. The objects of tasks
+// are never replaced: the same bytes again are a client that did not hear its answer, others are
+// refused. What clients put under keys of their own is replaced by the rename, at once and whole.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -17,72 +19,162 @@
 
 enum {
     FLUSH_BYTES = 8 << 20, // written out early, so that the final sync is short
-    COMPARE_BYTES = 64 << 10,
+    PLACE_TRIES = 16,      // for folders that a delete takes away meanwhile
 };
 
 struct object_upload {
     const struct object_dir *dir;
-    struct object_grant grant;
+    struct object_place place;
+    struct object_meta meta; // size is what has to come
+    bool has_want;
+    uint8_t want_sha256[32];
+    bool is_only_new;
+    bool is_part;
     char *temp_path;
     int fd;
     int64_t done_bytes;
     int64_t flushed_bytes;
     bool is_renamed; // temp_path is gone
-    EVP_MD_CTX *digest;
+    EVP_MD_CTX *sha256;
+    EVP_MD_CTX *md5; // NULL: the ETag is given
 };
-
-static enum zkt_err
-io_problem(struct problem *problem, const char *path)
-{
-    bool is_full = errno == ENOSPC || errno == EDQUOT;
-    return problem_set(problem, is_full ? ZKT_DISK_FULL : ZKT_IO, "%s: %s", path, strerror(errno));
-}
 
 // Takes the space at once, so that a disk that is too small says so before the bytes are sent. Not
 // every file system can.
 static enum zkt_err
 reserve(const struct object_upload *upload, struct problem *problem)
 {
+    struct statvfs disk;
     int result;
-    if (upload->grant.size == 0) {
+    if (statvfs(upload->dir->temp_path, &disk) == 0) {
+        uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+        uint64_t needed = (uint64_t)upload->meta.size + upload->dir->reserve_bytes;
+        if (upload->dir->reserve_bytes > 0 && free_bytes < needed) {
+            return problem_set(problem, ZKT_DISK_FULL,
+                               "%s: %" PRIu64 " bytes are free, %" PRIu64 " stay free for tasks",
+                               upload->dir->temp_path, free_bytes, upload->dir->reserve_bytes);
+        }
+    }
+    if (upload->meta.size == 0) {
         return ZKT_OK;
     }
     do {
-        result = fallocate(upload->fd, 0, 0, upload->grant.size);
+        result = fallocate(upload->fd, 0, 0, upload->meta.size);
     } while (result == -1 && errno == EINTR);
     if (result == -1 && errno == EFBIG) {
         return problem_set(problem, ZKT_TOO_LARGE, "no file can have %" PRId64 " bytes here",
-                           upload->grant.size);
+                           upload->meta.size);
     }
     bool is_full = result == -1 && (errno == ENOSPC || errno == EDQUOT);
-    return is_full ? io_problem(problem, upload->dir->temp_path) : ZKT_OK;
+    return is_full ? object_io_problem(problem, upload->dir->temp_path) : ZKT_OK;
+}
+
+static EVP_MD_CTX *
+digest_new(const EVP_MD *kind)
+{
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    zkt_assert(digest != NULL);
+    int is_ready = EVP_DigestInit_ex(digest, kind, NULL);
+    zkt_assert(is_ready == 1);
+    return digest;
+}
+
+// Takes place->path.
+static enum zkt_err
+begin(const struct object_dir *dir, const struct object_put *put, struct object_place *place,
+      struct object_upload **upload, struct problem *problem)
+{
+    struct object_upload *begun = xcalloc(1, sizeof(*begun));
+    *upload = begun;
+    begun->dir = dir;
+    begun->place = *place;
+    place->path = NULL;
+    begun->meta.size = put->size;
+    bytes_append(&begun->meta.headers, put->headers.data, put->headers.len);
+    begun->is_only_new = put->is_only_new;
+    begun->is_part = put->upload != NULL;
+    begun->has_want = put->sha256 != NULL;
+    if (begun->has_want) {
+        memcpy(begun->want_sha256, put->sha256, sizeof(begun->want_sha256));
+    }
+    begun->sha256 = digest_new(EVP_sha256());
+    if (put->etag != NULL) {
+        snprintf(begun->meta.etag, sizeof(begun->meta.etag), "%s", put->etag);
+    } else {
+        begun->md5 = digest_new(EVP_md5());
+    }
+    begun->temp_path = xasprintf("%s/XXXXXX", dir->temp_path);
+    begun->fd = mkostemp(begun->temp_path, O_CLOEXEC);
+    enum zkt_err err =
+        begun->fd == -1 ? object_io_problem(problem, dir->temp_path) : reserve(begun, problem);
+    if (err != ZKT_OK) {
+        object_upload_abort(upload);
+    }
+    return err;
+}
+
+// The place of a part; its upload has to be there.
+static enum s3_code
+part_place(const struct object_dir *dir, const char *upload, uint32_t part,
+           struct object_place *place, struct problem *problem)
+{
+    char *folder = object_parts_folder(dir, upload);
+    *place = (struct object_place){.path = NULL};
+    if (folder == NULL || access(folder, F_OK) != 0) {
+        free(folder);
+        problem_set(problem, ZKT_NOT_FOUND, "%s", s3_code_text(S3_NO_SUCH_UPLOAD));
+        return S3_NO_SUCH_UPLOAD;
+    }
+    if (part < 1 || part > OBJECT_PARTS_MAX) {
+        free(folder);
+        problem_set(problem, ZKT_INVALID, "parts are numbered from 1 to %d", OBJECT_PARTS_MAX);
+        return S3_INVALID_ARGUMENT;
+    }
+    place->root_len = strlen(folder);
+    place->path = xasprintf("%s/%05" PRIu32, folder, part);
+    free(folder);
+    return S3_OK;
+}
+
+enum s3_code
+object_put_begin(struct object_store *store, const struct object_put *put,
+                 struct object_upload **upload, struct problem *problem)
+{
+    const struct object_dir *dir = object_dir_of(store);
+    struct object_place place;
+    char etag[UID_TEXT_SIZE];
+    struct object_put what = *put;
+    *upload = NULL;
+    enum s3_code code = put->upload != NULL
+                            ? part_place(dir, put->upload, put->part, &place, problem)
+                            : object_place_of(dir, put->bucket, put->key, &place, problem);
+    if (code != S3_OK) {
+        return code == S3_NO_SUCH_KEY ? S3_INVALID_ARGUMENT : code;
+    }
+    if (place.is_home) {
+        uid_format(&place.uid, etag);
+        what.etag = etag; // the uid stands for its only content
+    }
+    return object_code_of(begin(dir, &what, &place, upload, problem));
 }
 
 enum zkt_err
 object_upload_begin(struct object_store *store, const struct object_grant *grant,
                     struct object_upload **upload, struct problem *problem)
 {
+    const struct object_dir *dir = object_dir_of(store);
+    char key[UID_TEXT_SIZE];
     zkt_assert(grant->is_put);
-    struct object_upload *begun = xcalloc(1, sizeof(*begun));
-    begun->dir = object_dir_of(store);
-    begun->grant = *grant;
-    begun->temp_path = xasprintf("%s/XXXXXX", begun->dir->temp_path);
-    begun->fd = mkostemp(begun->temp_path, O_CLOEXEC);
-    begun->digest = EVP_MD_CTX_new();
-    *upload = begun;
-    if (begun->fd == -1) {
-        enum zkt_err err = io_problem(problem, begun->dir->temp_path);
-        object_upload_abort(upload);
-        return err;
+    uid_format(&grant->uid, key);
+    struct object_put put = {.bucket = dir->bucket, .key = key, .size = grant->size};
+    if (grant->part > 0) {
+        put.upload = grant->upload;
+        put.part = grant->part;
+    } else {
+        put.sha256 = grant->sha256;
     }
-    zkt_assert(begun->digest != NULL);
-    int is_ready = EVP_DigestInit_ex(begun->digest, EVP_sha256(), NULL);
-    zkt_assert(is_ready == 1);
-    enum zkt_err err = reserve(begun, problem);
-    if (err != ZKT_OK) {
-        object_upload_abort(upload);
-    }
-    return err;
+    enum s3_code code = object_put_begin(store, &put, upload, problem);
+    return code == S3_OK ? ZKT_OK : problem->code;
 }
 
 enum zkt_err
@@ -90,18 +182,21 @@ object_upload_write(struct object_upload *upload, const void *data, size_t size,
                     struct problem *problem)
 {
     const char *at = data;
-    if ((uint64_t)size > (uint64_t)(upload->grant.size - upload->done_bytes)) {
-        return problem_set(problem, ZKT_TOO_LARGE, "more than the %" PRId64 " bytes of the URL",
-                           upload->grant.size);
+    if ((uint64_t)size > (uint64_t)(upload->meta.size - upload->done_bytes)) {
+        return problem_set(problem, ZKT_TOO_LARGE, "more than the %" PRId64 " bytes announced",
+                           upload->meta.size);
     }
-    EVP_DigestUpdate(upload->digest, data, size);
+    EVP_DigestUpdate(upload->sha256, data, size);
+    if (upload->md5 != NULL) {
+        EVP_DigestUpdate(upload->md5, data, size);
+    }
     while (size > 0) {
         ssize_t written = write(upload->fd, at, size);
         if (written == -1 && errno == EINTR) {
             continue;
         }
         if (written == -1) {
-            return io_problem(problem, upload->temp_path);
+            return object_io_problem(problem, upload->temp_path);
         }
         at += written;
         size -= (size_t)written;
@@ -119,95 +214,126 @@ object_upload_write(struct object_upload *upload, const void *data, size_t size,
 static enum zkt_err
 check(struct object_upload *upload, struct problem *problem)
 {
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    unsigned digest_len = 0;
-    if (upload->done_bytes != upload->grant.size) {
-        return problem_set(problem, ZKT_INVALID, "%" PRId64 " bytes came, the URL is for %" PRId64,
-                           upload->done_bytes, upload->grant.size);
+    uint8_t md5[EVP_MAX_MD_SIZE];
+    if (upload->done_bytes != upload->meta.size) {
+        return problem_set(problem, ZKT_INVALID,
+                           "%" PRId64 " bytes came, %" PRId64 " were announced", upload->done_bytes,
+                           upload->meta.size);
     }
-    EVP_DigestFinal_ex(upload->digest, digest, &digest_len);
-    if (memcmp(digest, upload->grant.sha256, sizeof(upload->grant.sha256)) != 0) {
-        return problem_set(problem, ZKT_INVALID, "the SHA-256 of what came is not the URL's");
+    EVP_DigestFinal_ex(upload->sha256, upload->meta.sha256, NULL);
+    upload->meta.has_sha256 = true;
+    if (upload->has_want &&
+        memcmp(upload->meta.sha256, upload->want_sha256, sizeof(upload->want_sha256)) != 0) {
+        return problem_set(problem, ZKT_INVALID, "the SHA-256 of what came is another");
+    }
+    if (upload->md5 != NULL) {
+        EVP_DigestFinal_ex(upload->md5, md5, NULL);
+        for (size_t i = 0; i < 16; i++) {
+            snprintf(upload->meta.etag + 2 * i, 3, "%02x", md5[i]);
+        }
     }
     return ZKT_OK;
 }
 
-static enum zkt_err
-hash_file(int fd, const char *path, uint8_t digest[EVP_MAX_MD_SIZE], struct problem *problem)
-{
-    char part[COMPARE_BYTES];
-    ssize_t len;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    zkt_assert(context != NULL);
-    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-    while ((len = read(fd, part, sizeof(part))) > 0 || (len == -1 && errno == EINTR)) {
-        EVP_DigestUpdate(context, part, len > 0 ? (size_t)len : 0);
-    }
-    enum zkt_err err = len == -1 ? io_problem(problem, path) : ZKT_OK;
-    EVP_DigestFinal_ex(context, digest, NULL);
-    EVP_MD_CTX_free(context);
-    return err;
-}
-
 // The uid is taken: fine if by the same bytes.
 static enum zkt_err
-compare(const struct object_upload *upload, const char *path, struct problem *problem)
+compare(const struct object_upload *upload, struct problem *problem)
 {
-    uint8_t digest[EVP_MAX_MD_SIZE];
+    const char *path = upload->place.path;
+    struct object_meta meta = {.size = 0};
+    uint8_t sha256[32];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd == -1) {
-        return io_problem(problem, path);
+        return object_io_problem(problem, path);
     }
-    enum zkt_err err = hash_file(fd, path, digest, problem);
+    enum zkt_err err = object_file_read(fd, path, &meta, problem);
+    if (err == ZKT_OK) {
+        err = object_file_hash(fd, path, meta.size, sha256, problem);
+    }
     close(fd);
-    if (err == ZKT_OK && memcmp(digest, upload->grant.sha256, sizeof(upload->grant.sha256)) != 0) {
+    object_meta_fini(&meta);
+    if (err == ZKT_OK && memcmp(sha256, upload->meta.sha256, sizeof(sha256)) != 0) {
         err = problem_set(problem, ZKT_IN_USE, "the object exists with another content");
     }
     return err;
 }
 
 static enum zkt_err
-publish_as(struct object_upload *upload, const char *path, struct problem *problem)
+rename_once(struct object_upload *upload, struct problem *problem)
 {
-    int result = renameat2(AT_FDCWD, upload->temp_path, AT_FDCWD, path, RENAME_NOREPLACE);
-    if (result == -1 && errno == EINVAL) {
+    const char *path = upload->place.path;
+    bool is_new = upload->place.is_home || upload->is_only_new;
+    int result =
+        renameat2(AT_FDCWD, upload->temp_path, AT_FDCWD, path, is_new ? RENAME_NOREPLACE : 0);
+    if (result == -1 && errno == EINVAL && access(path, F_OK) != 0) {
         result = rename(upload->temp_path, path); // a file system that cannot tell
     }
     if (result == -1 && errno == EEXIST) {
-        return compare(upload, path, problem);
+        return upload->is_only_new
+                   ? problem_set(problem, ZKT_IN_USE, "there is an object with this key")
+                   : compare(upload, problem);
     }
     upload->is_renamed = result == 0;
-    return result == 0 ? ZKT_OK : io_problem(problem, path);
+    return result == 0 ? ZKT_OK : object_io_problem(problem, path);
+}
+
+// A part does not make the folder of its upload anew.
+static enum zkt_err
+rename_into_place(struct object_upload *upload, struct problem *problem)
+{
+    enum zkt_err err = ZKT_IO;
+    bool is_again = true;
+    for (unsigned tries = 0; is_again && tries < PLACE_TRIES; tries++) {
+        err = object_place_make(&upload->place, problem);
+        if (err == ZKT_OK) {
+            err = rename_once(upload, problem);
+        }
+        is_again = err == ZKT_IO && errno == ENOENT && !upload->is_part;
+    }
+    if (err == ZKT_IO && errno == ENOENT && upload->is_part) {
+        return problem_set(problem, ZKT_NOT_FOUND, "%s", s3_code_text(S3_NO_SUCH_UPLOAD));
+    }
+    return err;
 }
 
 static enum zkt_err
 publish(struct object_upload *upload, struct problem *problem)
 {
-    if (fsync(upload->fd) == -1) {
-        return io_problem(problem, upload->temp_path);
+    enum zkt_err err = object_file_seal(upload->fd, upload->temp_path, &upload->meta, problem);
+    if (err == ZKT_OK && fsync(upload->fd) == -1) {
+        err = object_io_problem(problem, upload->temp_path);
     }
-    char *path = object_dir_path(upload->dir, &upload->grant.uid);
-    char *folder = xstrdup(path);
-    *strrchr(folder, '/') = '\0';
-    enum zkt_err err = publish_as(upload, path, problem);
     if (err == ZKT_OK) {
-        err = object_dir_sync(folder, problem);
+        err = rename_into_place(upload, problem);
     }
-    free(folder);
-    free(path);
+    if (err == ZKT_OK) {
+        char *last = strrchr(upload->place.path, '/');
+        *last = '\0';
+        err = object_dir_sync(upload->place.path, problem);
+        *last = '/';
+    }
     return err;
 }
 
 enum zkt_err
-object_upload_finish(struct object_upload **upload_p, struct problem *problem)
+object_put_finish(struct object_upload **upload_p, char etag[OBJECT_ETAG_SIZE],
+                  struct problem *problem)
 {
     struct object_upload *upload = *upload_p;
     enum zkt_err err = check(upload, problem);
     if (err == ZKT_OK) {
         err = publish(upload, problem);
     }
+    snprintf(etag, OBJECT_ETAG_SIZE, "%s", upload->meta.etag);
     object_upload_abort(upload_p);
     return err;
+}
+
+enum zkt_err
+object_upload_finish(struct object_upload **upload_p, struct problem *problem)
+{
+    char etag[OBJECT_ETAG_SIZE];
+    return object_put_finish(upload_p, etag, problem);
 }
 
 void
@@ -224,7 +350,10 @@ object_upload_abort(struct object_upload **upload_p)
             unlink(upload->temp_path);
         }
     }
-    EVP_MD_CTX_free(upload->digest);
+    EVP_MD_CTX_free(upload->sha256);
+    EVP_MD_CTX_free(upload->md5);
+    object_meta_fini(&upload->meta);
+    free(upload->place.path);
     free(upload->temp_path);
     free(upload);
 }

@@ -40,6 +40,15 @@ s3_hex(const uint8_t digest[S3_DIGEST_BYTES], char hex[S3_HEX_SIZE])
     }
 }
 
+void
+s3_sha256(struct span body, char hex[S3_HEX_SIZE])
+{
+    uint8_t digest[S3_DIGEST_BYTES];
+    int done = EVP_Digest(body.data, body.len, digest, NULL, EVP_sha256(), NULL);
+    zkt_assert(done == 1);
+    s3_hex(digest, hex);
+}
+
 // ---- Keys
 
 static void

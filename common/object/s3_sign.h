@@ -112,6 +112,9 @@ s3_query_parse(char *query, struct s3_param params[S3_PARAMS_MAX], size_t *param
 // s3_path_unescape decodes a raw path in place. False: a bad escape, or NUL.
 bool
 s3_path_unescape(char *path);
+// s3_sha256 hashes a body that is at hand, as s3_sign_headers wants it.
+void
+s3_sha256(struct span body, char hex[S3_HEX_SIZE]);
 // s3_escape appends text percent-encoded as S3 does.
 void
 s3_escape(struct bytes *out, const char *text, bool keep_slash);

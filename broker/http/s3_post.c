@@ -1,0 +1,287 @@
+// DeleteObjects, and the beginning and the end of uploads in parts. Completing one copies all its
+// bytes, so it runs on a thread of its own while the connection is suspended: others are served.
+#include "http/s3_ask.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "http/reply.h"
+#include "http/s3_api.h"
+#include "object/xml.h"
+
+enum { KEYS_MAX = 1000, JOBS_MAX = 4 };
+
+// ---- DeleteObjects
+
+struct deletion {
+    struct s3_ask *call;
+    struct bytes out;
+    char *key; // of the object that is being read
+    bool is_quiet;
+    char *keys[KEYS_MAX];
+    size_t keys_count;
+};
+
+static bool
+on_delete_begin(void *arg, const char *path)
+{
+    struct deletion *deletion = arg;
+    if (strcmp(path, "/Delete/Object") == 0) {
+        free(deletion->key);
+        deletion->key = NULL;
+    }
+    return strncmp(path, "/Delete", 7) == 0 && (path[7] == '\0' || path[7] == '/');
+}
+
+static bool
+on_delete_end(void *arg, const char *path, const char *text)
+{
+    struct deletion *deletion = arg;
+    if (strcmp(path, "/Delete/Quiet") == 0) {
+        deletion->is_quiet = strcmp(text, "true") == 0;
+    } else if (strcmp(path, "/Delete/Object/Key") == 0) {
+        free(deletion->key);
+        deletion->key = xstrdup(text);
+    } else if (strcmp(path, "/Delete/Object") == 0) {
+        if (deletion->key == NULL || deletion->keys_count == KEYS_MAX) {
+            return false;
+        }
+        deletion->keys[deletion->keys_count++] = deletion->key;
+        deletion->key = NULL;
+    }
+    return true;
+}
+
+static void
+delete_one(struct deletion *deletion, const char *key)
+{
+    struct problem problem = {.text = ""};
+    enum s3_code code =
+        object_key_delete(deletion->call->store, deletion->call->bucket, key, &problem);
+    if (code == S3_OK && deletion->is_quiet) {
+        return;
+    }
+    bytes_append_text(&deletion->out, code == S3_OK ? "<Deleted>" : "<Error>");
+    xml_element(&deletion->out, "Key", key);
+    if (code != S3_OK) {
+        xml_element(&deletion->out, "Code", s3_code_name(code));
+        xml_element(&deletion->out, "Message", s3_code_text(code));
+    }
+    bytes_append_text(&deletion->out, code == S3_OK ? "</Deleted>" : "</Error>");
+}
+
+enum MHD_Result
+s3_delete_objects(struct MHD_Connection *connection, struct s3_ask *call)
+{
+    static const struct xml_events events = {.on_begin = on_delete_begin, .on_end = on_delete_end};
+    struct deletion deletion = {.call = call};
+    struct problem problem = {.text = ""};
+    enum s3_code code = object_bucket_check(call->store, call->bucket, &call->problem);
+    if (code == S3_OK &&
+        (xml_read(bytes_span(&call->document), &events, &deletion, &problem) != ZKT_OK ||
+         deletion.keys_count == 0)) {
+        s3_ask_fail(call, S3_MALFORMED_XML, problem.text[0] != '\0' ? problem.text : NULL);
+    } else if (code != S3_OK) {
+        s3_ask_fail(call, code, NULL);
+    }
+    bytes_append_text(&deletion.out,
+                      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                      "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < deletion.keys_count; i++) {
+        if (call->code == S3_OK) {
+            delete_one(&deletion, deletion.keys[i]);
+        }
+        free(deletion.keys[i]);
+    }
+    free(deletion.key);
+    bytes_append_text(&deletion.out, "</DeleteResult>\n");
+    if (call->code != S3_OK) {
+        bytes_fini(&deletion.out);
+        return s3_reply_error(connection, call);
+    }
+    return s3_reply_xml(connection, &deletion.out);
+}
+
+// ---- Uploads in parts
+
+enum MHD_Result
+s3_create_upload(struct MHD_Connection *connection, struct s3_ask *call)
+{
+    struct bytes headers = {0};
+    struct bytes upload = {0};
+    struct bytes out = {0};
+    if (!s3_kept_headers(call, &headers)) {
+        s3_ask_fail(call, S3_INVALID_REQUEST, "the headers are too long");
+    } else {
+        enum s3_code code = object_parts_begin(call->store, call->bucket, call->key,
+                                               bytes_span(&headers), &upload, &call->problem);
+        if (code != S3_OK) {
+            s3_ask_fail(call, code, NULL);
+        }
+    }
+    bytes_append_text(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                            "<InitiateMultipartUploadResult "
+                            "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    xml_element(&out, "Bucket", call->bucket);
+    xml_element(&out, "Key", call->key);
+    xml_element(&out, "UploadId", bytes_text(&upload));
+    bytes_append_text(&out, "</InitiateMultipartUploadResult>\n");
+    bytes_fini(&headers);
+    bytes_fini(&upload);
+    if (call->code != S3_OK) {
+        bytes_fini(&out);
+        return s3_reply_error(connection, call);
+    }
+    return s3_reply_xml(connection, &out);
+}
+
+// One completion. Handed to its thread and back whole; the thread resumes the connection last.
+struct s3_job {
+    struct MHD_Connection *connection;
+    struct s3_ask *call;
+    pthread_t thread;
+    struct object_part *parts;
+    size_t parts_count;
+    uint32_t number; // of the part that is being read
+    char *etag;      // of it
+    char whole_etag[OBJECT_ETAG_SIZE];
+    enum s3_code code;
+};
+
+// Those under way; a slot is taken on the HTTP thread and given back by the thread of the job.
+static atomic_int jobs_count;
+
+void
+s3_jobs_wait(void)
+{
+    static const struct timespec pause = {.tv_nsec = 5000000};
+    while (atomic_load(&jobs_count) > 0) {
+        nanosleep(&pause, NULL);
+    }
+}
+
+static bool
+on_part_begin(void *arg, const char *path)
+{
+    struct s3_job *job = arg;
+    if (strcmp(path, "/CompleteMultipartUpload/Part") == 0) {
+        free(job->etag);
+        job->etag = NULL;
+        job->number = 0;
+    }
+    return strncmp(path, "/CompleteMultipartUpload", 24) == 0;
+}
+
+static bool
+on_part_end(void *arg, const char *path, const char *text)
+{
+    struct s3_job *job = arg;
+    if (strcmp(path, "/CompleteMultipartUpload/Part/PartNumber") == 0) {
+        job->number = (uint32_t)strtoul(text, NULL, 10);
+    } else if (strcmp(path, "/CompleteMultipartUpload/Part/ETag") == 0) {
+        free(job->etag);
+        job->etag = xstrdup(text);
+    } else if (strcmp(path, "/CompleteMultipartUpload/Part") == 0) {
+        if (job->etag == NULL || job->number == 0 || job->parts_count == OBJECT_PARTS_MAX) {
+            return false;
+        }
+        job->parts = xrealloc(job->parts, (job->parts_count + 1) * sizeof(*job->parts));
+        job->parts[job->parts_count++] =
+            (struct object_part){.number = job->number, .etag = job->etag};
+        job->etag = NULL;
+    }
+    return true;
+}
+
+static void
+job_destroy(struct s3_ask *call)
+{
+    struct s3_job *job = call->job;
+    call->job = NULL;
+    for (size_t i = 0; i < job->parts_count; i++) {
+        free((char *)(uintptr_t)job->parts[i].etag);
+    }
+    free(job->parts);
+    free(job->etag);
+    free(job);
+}
+
+static void *
+run_job(void *arg)
+{
+    struct s3_job *job = arg;
+    struct s3_ask *call = job->call;
+    const struct object_want want = {.part_min = OBJECT_PART_MIN};
+    job->code =
+        object_parts_complete(call->store, call->bucket, call->key, s3_ask_param(call, "uploadId"),
+                              job->parts, job->parts_count, &want, job->whole_etag, &call->problem);
+    MHD_resume_connection(job->connection);
+    atomic_fetch_sub(&jobs_count, 1);
+    return NULL;
+}
+
+static enum MHD_Result
+answer_job(struct MHD_Connection *connection, struct s3_ask *call)
+{
+    struct s3_job *job = call->job;
+    struct bytes out = {0};
+    pthread_join(job->thread, NULL);
+    if (job->code != S3_OK) {
+        s3_ask_fail(call, job->code, NULL);
+        job_destroy(call);
+        return s3_reply_error(connection, call);
+    }
+    bytes_append_text(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                            "<CompleteMultipartUploadResult "
+                            "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    xml_element(&out, "Location", call->path);
+    xml_element(&out, "Bucket", call->bucket);
+    xml_element(&out, "Key", call->key);
+    bytes_printf(&out, "<ETag>\"%s\"</ETag></CompleteMultipartUploadResult>\n", job->whole_etag);
+    job_destroy(call);
+    return s3_reply_xml(connection, &out);
+}
+
+static enum MHD_Result
+start_job(struct MHD_Connection *connection, struct s3_ask *call)
+{
+    if (atomic_fetch_add(&jobs_count, 1) >= JOBS_MAX) {
+        atomic_fetch_sub(&jobs_count, 1);
+        s3_ask_fail(call, S3_SLOW_DOWN, NULL);
+        job_destroy(call);
+        return s3_reply_error(connection, call);
+    }
+    MHD_suspend_connection(connection);
+    if (pthread_create(&call->job->thread, NULL, run_job, call->job) != 0) {
+        atomic_fetch_sub(&jobs_count, 1);
+        MHD_resume_connection(connection);
+        return MHD_NO;
+    }
+    return MHD_YES;
+}
+
+enum MHD_Result
+s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call)
+{
+    static const struct xml_events events = {.on_begin = on_part_begin, .on_end = on_part_end};
+    struct problem problem = {.text = ""};
+    if (call->job != NULL) {
+        return answer_job(connection, call);
+    }
+    call->job = xcalloc(1, sizeof(*call->job));
+    call->job->connection = connection;
+    call->job->call = call;
+    if (xml_read(bytes_span(&call->document), &events, call->job, &problem) != ZKT_OK ||
+        call->job->parts_count == 0) {
+        s3_ask_fail(call, S3_MALFORMED_XML, problem.text[0] != '\0' ? problem.text : NULL);
+        job_destroy(call);
+        return s3_reply_error(connection, call);
+    }
+    return start_job(connection, call);
+}
