@@ -79,14 +79,19 @@ object_stores_open_dir(const struct broker_options *options, bool is_guest,
 {
     char *secret_path = xasprintf("%s/keys/object.secret", options->data_path);
     char *own_path = xasprintf("%s/objects", options->data_path);
+    char *keys_path = xasprintf("%s/keys/s3.keys", options->data_path);
     struct object_dir_options dir = {
         .path = config_text(options->config, "object", "path", own_path),
         .secret_path = secret_path,
         .address = "",
         .is_guest = is_guest,
         .url_ttl_s = options->url_ttl_ms / 1000,
+        .keys_path = keys_path,
+        // Tasks still come in when files do not any more.
+        .reserve_bytes = 2 * options->free_min_bytes,
     };
     enum zkt_err err = object_dir_open(&dir, store, problem);
+    free(keys_path);
     free(own_path);
     free(secret_path);
     return err;

@@ -2,9 +2,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "migrate_command.h"
+#include "object/object_dir.h"
 #include "store/local/store_check.h"
 #include "wire/json.h"
 #include "wire/task_body.h"
@@ -15,6 +18,7 @@ static int
 usage(void)
 {
     fprintf(stderr, "usage: zkarton-broker store check DIR\n"
+                    "       zkarton-broker store check --objects DIR\n"
                     "       zkarton-broker store dump DIR\n"
                     "       zkarton-broker store copy DIR DEST\n"
                     "       zkarton-broker store migrate-objects [-c FILE] [--data DIR]\n"
@@ -67,6 +71,30 @@ dump(const char *path, struct problem *problem)
     return CODE_CLEAN;
 }
 
+static void
+tell_damage(void *arg, const char *path, const char *why)
+{
+    (void)arg;
+    printf("damaged %s: %s\n", path, why);
+}
+
+// Reads every object of a data directory, beside a running broker too.
+static int
+check_objects(const char *data_path, struct problem *problem)
+{
+    struct object_check found;
+    char *path = xasprintf("%s/objects", data_path);
+    enum zkt_err err = object_dir_check(path, tell_damage, NULL, &found, problem);
+    free(path);
+    if (err != ZKT_OK) {
+        return fail(problem);
+    }
+    printf("objects=%" PRIu64 " bytes=%" PRIu64 " damaged=%" PRIu64 " without_checksum=%" PRIu64
+           "\n",
+           found.files_count, found.bytes_count, found.damaged_count, found.unknown_count);
+    return found.damaged_count == 0 ? CODE_CLEAN : CODE_DAMAGED;
+}
+
 int
 store_command(int argc, char **argv)
 {
@@ -76,6 +104,9 @@ store_command(int argc, char **argv)
     }
     if (argc == 3 && strcmp(argv[1], "check") == 0) {
         return check(argv[2], &problem);
+    }
+    if (argc == 4 && strcmp(argv[1], "check") == 0 && strcmp(argv[2], "--objects") == 0) {
+        return check_objects(argv[3], &problem);
     }
     if (argc == 3 && strcmp(argv[1], "dump") == 0) {
         return dump(argv[2], &problem);

@@ -1,0 +1,164 @@
+"""Stock S3 clients against the directory store: boto3 case by case as against versitygw, rclone, curl."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+from support.broker import SOURCE, Broker
+from support.s3 import Versitygw
+
+CASES = os.path.join(SOURCE, "tests", "system", "s3_cases.py")
+
+
+class S3Broker(Broker):
+    """A broker with keys for S3 clients."""
+
+    access_key, secret_key = "AK", "SECRETSECRET"
+
+    def start(self):
+        keys = os.path.join(self.data, "keys")
+        os.makedirs(keys, 0o700, exist_ok=True)
+        os.chmod(self.data, 0o700)
+        path = os.path.join(keys, "s3.keys")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"# clients\n{self.access_key} {self.secret_key}\nRO READSECRET read\n")
+        os.chmod(path, 0o600)
+        return super().start()
+
+    @property
+    def address(self):
+        return self.endpoints["http"]
+
+
+def curl(server, method, target, *args, key=None, secret=None):
+    """A request signed by curl: (status, body)."""
+    done = subprocess.run(
+        ["curl", "-sS", "--path-as-is", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u",
+         f"{key or server.access_key}:{secret or server.secret_key}", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+         "-X", method, "-w", "\n%{http_code}", *args, server.address + target],
+        capture_output=True, timeout=60, check=True)
+    body, status = done.stdout.rsplit(b"\n", 1)
+    return int(status), body
+
+
+class S3DirTest(unittest.TestCase):
+    def setUp(self):
+        self.broker = S3Broker()
+        self.addCleanup(self.broker.__exit__)
+        self.broker.start()
+
+    def cases(self, server):
+        done = subprocess.run([sys.executable, CASES, server.address, server.access_key, server.secret_key],
+                              capture_output=True, text=True, timeout=200, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def test_boto3_sees_what_it_sees_of_versitygw(self):
+        ours = self.cases(self.broker)
+        with Versitygw() as gateway:
+            theirs = self.cases(gateway)
+        self.assertGreater(len(ours), 50)
+        table = "\n".join(f"{name}: dir {ours[name]} versitygw {theirs.get(name)}"
+                          for name in ours if ours[name] != theirs.get(name))
+        self.assertEqual("", table)
+        for name, result in ours.items():
+            self.assertNotIn("Error: ", str(result), name)
+
+    def test_rclone_copies_there_and_back(self):
+        source, back = (os.path.join(self.broker.dir, name) for name in ("source", "back"))
+        os.makedirs(os.path.join(source, "deep", "er"))
+        for name, size in (("small", 5), ("deep/er/large", 12 << 20), ("deep/with space", 0)):
+            with open(os.path.join(source, name), "wb") as file:
+                file.write(os.urandom(size))
+        environment = dict(os.environ, RCLONE_CONFIG=os.path.join(self.broker.dir, "none"),
+                           RCLONE_CONFIG_Z_TYPE="s3", RCLONE_CONFIG_Z_PROVIDER="Other",
+                           RCLONE_CONFIG_Z_ENDPOINT=self.broker.address,
+                           RCLONE_CONFIG_Z_ACCESS_KEY_ID="AK", RCLONE_CONFIG_Z_SECRET_ACCESS_KEY="SECRETSECRET")
+        rclone = os.path.join(os.path.dirname(sys.executable), "rclone")
+
+        def run(*args):
+            done = subprocess.run([rclone, "--retries", "1", *args], env=environment, capture_output=True, text=True,
+                                  timeout=100, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        run("mkdir", "z:backup")
+        run("copy", "--s3-chunk-size", "5M", "--s3-upload-cutoff", "5M", source, "z:backup/x")
+        run("check", source, "z:backup/x")
+        self.assertEqual(["deep/er/large", "deep/with space", "small"],
+                         sorted(run("lsf", "-R", "--files-only", "z:backup/x").splitlines()))
+        run("copy", "z:backup/x", back)
+        self.assertEqual(0, subprocess.run(["diff", "-r", source, back], check=False).returncode)
+        run("purge", "z:backup")
+
+    def test_curl(self):
+        self.assertEqual(200, curl(self.broker, "PUT", "/curl-bucket")[0])
+        self.assertEqual(200, curl(self.broker, "PUT", "/curl-bucket/a/b%20c", "--data-binary", "content")[0])
+        self.assertEqual((200, b"content"), curl(self.broker, "GET", "/curl-bucket/a/b%20c"))
+        self.assertEqual((206, b"ont"), curl(self.broker, "GET", "/curl-bucket/a/b%20c", "-H", "Range: bytes=1-3"))
+        self.assertIn(b"<Key>a/b c</Key>", curl(self.broker, "GET", "/curl-bucket?list-type=2")[1])
+        self.assertEqual(404, curl(self.broker, "GET", "/curl-bucket/missing")[0])
+
+    def test_bad_input(self):
+        broker = self.broker
+        self.assertEqual(200, curl(broker, "PUT", "/bad-bucket")[0])
+        for target, method, args, status, code in (
+                ("/bad-bucket/%00", "PUT", ["--data-binary", "x"], 400, "InvalidURI"),
+                ("/bad-bucket/%ff", "PUT", ["--data-binary", "x"], 400, "InvalidURI"),
+                ("/bad-bucket/" + "a" * 1025, "PUT", ["--data-binary", "x"], 400, "KeyTooLongError"),
+                ("/bad-bucket/" + "a" * 255, "PUT", ["--data-binary", "x"], 400, "KeyTooLongError"),
+                ("/Bad_Bucket", "PUT", [], 400, "InvalidBucketName"),
+                ("/objects-not/x", "GET", [], 404, "NoSuchBucket"),
+                ("/metrics-x", "DELETE", [], 404, "NoSuchBucket"),
+                ("/karton/no-uid", "PUT", ["--data-binary", "x"], 400, "InvalidArgument"),
+                ("/bad-bucket?acl=", "GET", [], 501, "NotImplemented"),
+                ("/bad-bucket?delete=", "POST", ["--data-binary", "<a>" * 100000], 400, "MalformedXML"),
+                ("/bad-bucket?delete=", "POST", ["--data-binary", "<Delete>" + "x" * 3000000], 400, "MalformedXML"),
+                ("/bad-bucket/k?uploadId=../../x&partNumber=1", "PUT", ["--data-binary", "x"], 404, "NoSuchUpload"),
+        ):
+            with self.subTest(target=target[:60]):
+                got, body = curl(broker, method, target, *args)
+                self.assertEqual((status, code), (got, re.search(b"<Code>(.*)</Code>", body)[1].decode()))
+        dots = "/bad-bucket/%2e%2e/%2e%2e/x"
+        self.assertEqual(200, curl(broker, "PUT", dots, "--data-binary", "dots")[0])
+        self.assertEqual((200, b"dots"), curl(broker, "GET", dots))
+        outside = [os.path.join(folder, name) for folder, _, names in os.walk(broker.dir) for name in names
+                   if name in ("x", "fx") and "/buckets/bad-bucket/d../d../" not in os.path.join(folder, name)]
+        self.assertEqual([], outside)
+
+    def test_a_key_that_only_reads(self):
+        self.assertEqual(200, curl(self.broker, "PUT", "/some-bucket")[0])
+        self.assertEqual(200, curl(self.broker, "GET", "/some-bucket", key="RO", secret="READSECRET")[0])
+        self.assertEqual(403, curl(self.broker, "PUT", "/some-bucket/x", "--data-binary", "x", key="RO",
+                                   secret="READSECRET")[0])
+
+    def test_a_full_disk_refuses_files(self):
+        self.broker.stop()
+        free = shutil.disk_usage(self.broker.dir).free
+        self.broker.options["store"]["min_free"] = str(free * 3 // 4)  # twice that is not free
+        self.broker.start()
+        self.assertEqual(200, curl(self.broker, "PUT", "/some-bucket")[0])
+        status, body = curl(self.broker, "PUT", "/some-bucket/x", "--data-binary", "x")
+        self.assertEqual(507, status, body)
+        self.broker.run("zkarton", "send", "type=small")  # tasks still come in
+
+    def test_objects_survive_a_kill_and_are_checked(self):
+        self.assertEqual(200, curl(self.broker, "PUT", "/some-bucket")[0])
+        self.assertEqual(200, curl(self.broker, "PUT", "/some-bucket/kept", "--data-binary", "content")[0])
+        self.broker.kill()
+        self.broker.start()
+        self.assertEqual((200, b"content"), curl(self.broker, "GET", "/some-bucket/kept"))
+        code, out, _ = self.broker.run("zkarton-broker", "store", "check", "--objects", self.broker.data)
+        self.assertEqual((0, "objects=1 bytes=7 damaged=0 without_checksum=0\n"), (code, out))
+        with open(os.path.join(self.broker.data, "objects", "buckets", "some-bucket", "fkept"), "r+b") as file:
+            file.write(b"C")
+        code, out, _ = self.broker.run("zkarton-broker", "store", "check", "--objects", self.broker.data, check=False)
+        self.assertEqual(1, code)
+        self.assertIn("fkept: the content is not what was put", out)
+
+
+if __name__ == "__main__":
+    unittest.main()
