@@ -75,13 +75,23 @@ find_checksums(struct s3_ask *call)
     }
 }
 
+static bool
+is_object(const struct s3_ask *call)
+{
+    return call->key != NULL && strcmp(call->method, MHD_HTTP_METHOD_PUT) == 0;
+}
+
 // How long the body is, and how it comes.
 static void
 find_size(struct s3_ask *call, int64_t *size)
 {
     const char *payload = call->verified.payload;
     bool is_streamed = s3_chunked_is_known(payload);
-    if (!parse_size(s3_ask_header(call, "Content-Length"), &call->left_bytes)) {
+    bool is_bodiless = s3_ask_header(call, "Content-Length") == NULL &&
+                       s3_ask_header(call, "Transfer-Encoding") == NULL;
+    if (is_bodiless && !is_object(call)) {
+        *size = 0; // curl says nothing of a body that is not there
+    } else if (!parse_size(s3_ask_header(call, "Content-Length"), &call->left_bytes)) {
         s3_ask_fail(call, S3_MISSING_CONTENT_LENGTH, NULL);
     } else if (is_streamed &&
                !parse_size(s3_ask_header(call, "x-amz-decoded-content-length"), size)) {
@@ -198,12 +208,11 @@ s3_put_begin(struct s3_ask *call)
 {
     int64_t size = 0;
     find_size(call, &size);
-    bool is_object = call->key != NULL && strcmp(call->method, MHD_HTTP_METHOD_PUT) == 0;
-    if (call->code == S3_OK && is_object) {
+    if (call->code == S3_OK && is_object(call)) {
         find_checksums(call);
         check_upload(call);
     }
-    if (call->code == S3_OK && is_object) {
+    if (call->code == S3_OK && is_object(call)) {
         begin_upload(call, size);
     } else if (call->code == S3_OK && size > XML_DOCUMENT_MAX) {
         s3_ask_fail(call, S3_MALFORMED_XML, "the document is too large");
@@ -318,11 +327,11 @@ enum MHD_Result
 s3_put_end(struct MHD_Connection *connection, struct s3_ask *call)
 {
     char etag[OBJECT_ETAG_SIZE];
-    bool is_object = call->upload != NULL;
+    bool has_upload = call->upload != NULL;
     if (call->code == S3_OK) {
         check_end(call);
     }
-    if (call->code == S3_OK && is_object) {
+    if (call->code == S3_OK && has_upload) {
         enum s3_code code = finish(call, etag);
         if (code == S3_OK) {
             return s3_reply_empty(connection, MHD_HTTP_OK, etag);

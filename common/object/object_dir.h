@@ -16,7 +16,7 @@ struct object_dir_options {
     // Beginning of URLs: "http://host:port", "http://:port" (the host that the client dialled).
     // May be empty until object_dir_set_address.
     const char *address;
-    bool is_guest;     // a broker uses it at the same time: its uploads under way stay
+    bool is_guest;          // a broker uses it at the same time: its uploads under way stay
     int64_t url_ttl_s;      // how long a URL is good, at most a week
     const char *bucket;     // home of the objects of tasks, as S3 clients see it; NULL: "karton"
     const char *keys_path;  // of S3 clients; NULL or missing: none

@@ -2,7 +2,6 @@
 
 Run as `python s3_cases.py ADDRESS ACCESS SECRET`: prints one JSON object, case → outcome. Needs boto3.
 """
-import base64
 import hashlib
 import json
 import os
@@ -328,11 +327,6 @@ class Cases:
         self._complete("mm", upload, [self._part("mm", upload, 1, b"x")])
         head = self.s3.head_object(Bucket=self.bucket, Key="mm")
         return [head["ContentType"], head["Metadata"]]
-
-    def case_malformed_xml(self):
-        body = b"<Delete><Object>"
-        return self._signed("POST", f"{self.address}/{self.bucket}?delete=", body,
-                            {"Content-MD5": base64.b64encode(hashlib.md5(body).digest()).decode()})
 
     def case_transfer_manager(self):
         path = os.path.join("/tmp", self.bucket)

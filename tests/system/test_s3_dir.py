@@ -107,7 +107,7 @@ class S3DirTest(unittest.TestCase):
         self.assertEqual(200, curl(broker, "PUT", "/bad-bucket")[0])
         for target, method, args, status, code in (
                 ("/bad-bucket/%00", "PUT", ["--data-binary", "x"], 400, "InvalidURI"),
-                ("/bad-bucket/%ff", "PUT", ["--data-binary", "x"], 400, "InvalidURI"),
+                ("/bad-bucket/%FF", "PUT", ["--data-binary", "x"], 400, "InvalidURI"),
                 ("/bad-bucket/" + "a" * 1025, "PUT", ["--data-binary", "x"], 400, "KeyTooLongError"),
                 ("/bad-bucket/" + "a" * 255, "PUT", ["--data-binary", "x"], 400, "KeyTooLongError"),
                 ("/Bad_Bucket", "PUT", [], 400, "InvalidBucketName"),
@@ -115,14 +115,14 @@ class S3DirTest(unittest.TestCase):
                 ("/metrics-x", "DELETE", [], 404, "NoSuchBucket"),
                 ("/karton/no-uid", "PUT", ["--data-binary", "x"], 400, "InvalidArgument"),
                 ("/bad-bucket?acl=", "GET", [], 501, "NotImplemented"),
-                ("/bad-bucket?delete=", "POST", ["--data-binary", "<a>" * 100000], 400, "MalformedXML"),
-                ("/bad-bucket?delete=", "POST", ["--data-binary", "<Delete>" + "x" * 3000000], 400, "MalformedXML"),
-                ("/bad-bucket/k?uploadId=../../x&partNumber=1", "PUT", ["--data-binary", "x"], 404, "NoSuchUpload"),
+                ("/bad-bucket?delete=", "POST", ["--data-binary", "<a>" * 30000], 400, "MalformedXML"),
+                ("/bad-bucket?delete=", "POST", ["--data-binary", "<Delete><Quiet>" + "x" * 100000], 400, "MalformedXML"),
+                ("/bad-bucket/k?partNumber=1&uploadId=..%2F..%2Fx", "PUT", ["--data-binary", "x"], 404, "NoSuchUpload"),
         ):
             with self.subTest(target=target[:60]):
                 got, body = curl(broker, method, target, *args)
                 self.assertEqual((status, code), (got, re.search(b"<Code>(.*)</Code>", body)[1].decode()))
-        dots = "/bad-bucket/%2e%2e/%2e%2e/x"
+        dots = "/bad-bucket/../../x"
         self.assertEqual(200, curl(broker, "PUT", dots, "--data-binary", "dots")[0])
         self.assertEqual((200, b"dots"), curl(broker, "GET", dots))
         outside = [os.path.join(folder, name) for folder, _, names in os.walk(broker.dir) for name in names
