@@ -616,6 +616,67 @@ pages_show_everything_once(void **state)
     assert_int_equal(page_all(bench, page), 299);
 }
 
+static size_t
+finished_of(struct bench *bench, const struct uid *root)
+{
+    struct store_page page = {.what = QUERY_TREE, .root = *root, .rows_max = 7};
+    return page_all(bench, page);
+}
+
+// What finished stays for the tree as long as finished_ttl says, each analysis its own, over a
+// restart, and is then gone from disk.
+static void
+finished_stays_for_its_time(void **state)
+{
+    enum { ROOTS_COUNT = 3, TASKS_COUNT = 60 };
+    struct bench *bench = *state;
+    bench_close(bench);
+    bench->options.finished_ttl_ms = 500 * 1000;
+    struct problem problem = {.code = ZKT_OK};
+    assert_int_equal(bench_open(bench, &problem), ZKT_OK);
+    uint32_t consumer = bench_consumer(bench, "a");
+    struct uid roots[ROOTS_COUNT];
+    struct uid last = {0};
+    for (int64_t n = 0; n < TASKS_COUNT; n++) {
+        struct task task = bench_task(bench, n, 20);
+        roots[n % ROOTS_COUNT] = n < ROOTS_COUNT ? task.root : roots[n % ROOTS_COUNT];
+        task.root = roots[n % ROOTS_COUNT];
+        bench_submit(bench, &task, consumer);
+    }
+    bench_run(bench);
+    store_want(bench->store, consumer, TASKS_COUNT);
+    bench_run(bench);
+    for (int64_t n = 0; n < TASKS_COUNT; n++) {
+        struct hold *hold = bench_take(bench);
+        last = hold->uid;
+        bench->now_ms += 1000;
+        bench_finish(bench, hold);
+    }
+    bench_run(bench);
+    bench->now_ms +=
+        bench->options.finished_ttl_ms - TASKS_COUNT / 2 * 1000; // half of them are old
+    bench_run(bench);
+    for (int at = 0; at < ROOTS_COUNT; at++) {
+        size_t expected = TASKS_COUNT / 2 / ROOTS_COUNT;
+        size_t found = finished_of(bench, &roots[at]);
+        assert_true(found == expected || found + 1 == expected);
+    }
+    struct store_page page = {.what = QUERY_TASK, .uid = last};
+    assert_int_equal(page_all(bench, page), 1);
+    bench_reopen(bench);
+    assert_int_equal(page_all(bench, page), 1);
+    assert_true(finished_of(bench, &roots[0]) > 0);
+    bench->now_ms += TASKS_COUNT * 1000;
+    bench_run(bench);
+    for (int at = 0; at < ROOTS_COUNT; at++) {
+        assert_int_equal(finished_of(bench, &roots[at]), 0);
+    }
+    assert_int_equal(page_all(bench, page), 0);
+    if (bench->kind != BENCH_LMDB) {
+        assert_int_equal(bench_records(bench, 'F'), 0);
+    }
+}
+
 // More records than a restart reads ahead at once: none is lost, doubled or out of order.
 static void
 long_backlog_survives_a_restart(void **state)
@@ -703,6 +764,7 @@ main(void)
                                            CASE(instances_are_remembered),
                                            CASE(objects_are_counted),
                                            CASE(pages_show_everything_once),
+                                           CASE(finished_stays_for_its_time),
                                            CASE(long_backlog_survives_a_restart),
                                            CASE(pressure_follows_tasks)};
 #undef CASE

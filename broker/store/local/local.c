@@ -44,12 +44,16 @@ make_tables(struct store *store)
     slab_init(&store->bodies, sizeof(struct body));
     index_hash_init(&store->entry_hash);
     index_hash_init(&store->analysis_hash);
+    slab_init(&store->finished, sizeof(struct finished));
+    slab_init(&store->finished_roots, sizeof(struct finished_root));
+    index_hash_init(&store->finished_hash);
+    index_hash_init(&store->finished_root_hash);
     done_ring_init(&store->done, LIMIT_FINISHED_RING);
     number_map_init(&store->consumers);
     number_map_init(&store->holds);
     struct map **maps[] = {&store->blob_refs, &store->identities, &store->instances,
                            &store->objects,   &store->children,   &store->orphans,
-                           &store->fetches,   &store->finished};
+                           &store->fetches};
     for (size_t map_index = 0; map_index < sizeof maps / sizeof *maps; map_index++) {
         *maps[map_index] = map_new();
     }
@@ -161,12 +165,6 @@ fini_release(void *value)
 }
 
 static void
-fini_finished(void *value)
-{
-    free(((struct finished_root *)value)->sequences);
-}
-
-static void
 fini_fetch(void *value)
 {
     free(((struct fetch *)value)->error);
@@ -238,12 +236,11 @@ store_close(struct store **store_p)
     free_values(store->instances, fini_instance);
     free_values(store->objects, NULL);
     free_values(store->orphans, fini_release);
-    free_values(store->finished, fini_finished);
     free_values(store->fetches, fini_fetch);
     free_values(store->blob_refs, NULL);
     struct map **maps[] = {&store->blob_refs, &store->identities, &store->instances,
                            &store->objects,   &store->children,   &store->orphans,
-                           &store->fetches,   &store->finished};
+                           &store->fetches};
     for (size_t map_index = 0; map_index < sizeof maps / sizeof *maps; map_index++) {
         map_destroy(maps[map_index]);
     }
@@ -253,6 +250,10 @@ store_close(struct store **store_p)
     slab_fini(&store->bodies);
     index_hash_fini(&store->entry_hash);
     index_hash_fini(&store->analysis_hash);
+    slab_fini(&store->finished);
+    slab_fini(&store->finished_roots);
+    index_hash_fini(&store->finished_hash);
+    index_hash_fini(&store->finished_root_hash);
     done_ring_fini(&store->done);
     number_map_fini(&store->consumers);
     number_map_fini(&store->holds);
@@ -264,7 +265,6 @@ store_close(struct store **store_p)
     free(store->numbers);
     free(store->suspects);
     free(store->suspect_sequences);
-    free(store->finished_ring);
     free(store);
     *store_p = NULL;
 }

@@ -335,18 +335,17 @@ walk_tree(struct store *store, struct page_request *page, const struct store_pag
             add_row(store, page, index);
         }
     }
-    const struct finished_root *finished =
-        map_get(store->finished, &wanted->root, sizeof wanted->root);
-    size_t finished_index = 0;
-    for (; finished != NULL && finished_index < finished->len && page->rows_len < rows_max;
-         finished_index++, at++) {
+    uint64_t sequence;
+    uint32_t finished = finished_first(store, &wanted->root, &sequence);
+    for (; finished != 0 && page->rows_len < rows_max;
+         finished = finished_next(store, finished, &sequence), at++) {
         if (at >= skip) {
-            struct key key = key_finished(&wanted->root, finished->sequences[finished_index]);
+            struct key key = key_finished(&wanted->root, sequence);
             page->rows_len++;
             ask(store, page, page->rows_len - 1, FETCH_SKELETON, &key);
         }
     }
-    if (index != 0 || (finished != NULL && finished_index < finished->len)) {
+    if (index != 0 || finished != 0) {
         snprintf(page->next, sizeof page->next, "%u", at);
     }
 }
@@ -361,15 +360,11 @@ walk_one(struct store *store, struct page_request *page, const struct uid *uid)
         return;
     }
     // A finished one may have left its skeleton.
-    for (size_t at = 0; uid_sequence(uid, store->id, &sequence) && at < store->finished_len; at++) {
-        const struct finished_old *old =
-            &store->finished_ring[(store->finished_first + at) % store->finished_capacity];
-        if (old->sequence == sequence) {
-            struct key key = key_finished(&old->root, sequence);
-            page->rows_len++;
-            ask(store, page, 0, FETCH_SKELETON, &key);
-            return;
-        }
+    struct uid root;
+    if (uid_sequence(uid, store->id, &sequence) && finished_find(store, sequence, &root)) {
+        struct key key = key_finished(&root, sequence);
+        page->rows_len++;
+        ask(store, page, 0, FETCH_SKELETON, &key);
     }
 }
 

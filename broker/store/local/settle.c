@@ -75,70 +75,7 @@ write_entry(struct store *store, const struct entry *entry, struct span error)
     arena_fini(&arena);
 }
 
-// ---- Finished tasks that stay for the tree (finished_ttl)
-
-void
-finished_remember(struct store *store, const struct uid *root, uint64_t sequence, int64_t ended_ms)
-{
-    struct finished_root *found = map_get(store->finished, root, sizeof *root);
-    if (found == NULL) {
-        found = xcalloc(1, sizeof *found);
-        found->root = *root;
-        map_put(store->finished, root, sizeof *root, found);
-    }
-    if (found->len == found->capacity) {
-        found->capacity = found->capacity * 2 + 4;
-        found->sequences = xrealloc(found->sequences, found->capacity * sizeof *found->sequences);
-    }
-    found->sequences[found->len++] = sequence;
-    if (store->finished_len == store->finished_capacity) {
-        size_t capacity = store->finished_capacity * 2 + 64;
-        struct finished_old *ring = xcalloc(capacity, sizeof *ring);
-        for (size_t index = 0; index < store->finished_len; index++) {
-            ring[index] =
-                store->finished_ring[(store->finished_first + index) % store->finished_capacity];
-        }
-        free(store->finished_ring);
-        store->finished_ring = ring;
-        store->finished_first = 0;
-        store->finished_capacity = capacity;
-    }
-    size_t at = (store->finished_first + store->finished_len++) % store->finished_capacity;
-    store->finished_ring[at] = (struct finished_old){*root, sequence, ended_ms};
-}
-
-static void
-finished_drop(struct store *store, const struct finished_old *old)
-{
-    struct key key = key_finished(&old->root, old->sequence);
-    delete_record(store, &key);
-    struct finished_root *found = map_get(store->finished, &old->root, sizeof old->root);
-    for (size_t index = 0; found != NULL && index < found->len; index++) {
-        if (found->sequences[index] == old->sequence) {
-            found->sequences[index] = found->sequences[--found->len];
-            break;
-        }
-    }
-    if (found != NULL && found->len == 0) {
-        map_remove(store->finished, &old->root, sizeof old->root);
-        free(found->sequences);
-        free(found);
-    }
-}
-
-void
-finished_age(struct store *store, int64_t now_ms)
-{
-    for (int slice = LIMIT_INTENT_SLICE; slice > 0 && store->finished_len > 0; slice--) {
-        struct finished_old old = store->finished_ring[store->finished_first];
-        if (old.ended_ms + store->options.finished_ttl_ms > now_ms) {
-            return;
-        }
-        store->finished_first = (store->finished_first + 1) % store->finished_capacity;
-        store->finished_len--;
-        finished_drop(store, &old);
-    }
-}
+// ---- Finished tasks that stay for the tree (finished.c)
 
 // The skeleton of a finished task: its headers and resources, without payloads, at most
 // LIMIT_SKELETON_BYTES.

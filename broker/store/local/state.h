@@ -211,16 +211,19 @@ struct delayed {
     uint32_t entry;
 };
 
-struct finished_root {
-    struct uid root;
-    uint64_t *sequences;
-    int64_t *ended_ms;
-    size_t len, capacity;
-};
-struct finished_old {
-    struct uid root;
+// A finished task that stays for the tree.
+struct finished {
     uint64_t sequence;
     int64_t ended_ms;
+    uint32_t root; // slab index of its finished_root
+    uint32_t hash_next;
+    uint32_t next;      // by age
+    uint32_t root_next; // of its analysis, by age
+};
+struct finished_root {
+    struct uid root;
+    uint32_t first, last;
+    uint32_t hash_next;
 };
 
 struct done_waiting {
@@ -284,9 +287,9 @@ struct store {
     uint64_t *suspect_sequences;
     size_t suspects_len, suspects_capacity;
     uint64_t next_fetch;
-    struct map *finished;               // root → finished_root
-    struct finished_old *finished_ring; // by age
-    size_t finished_first, finished_len, finished_capacity;
+    struct slab finished, finished_roots;
+    struct index_hash finished_hash, finished_root_hash;
+    uint32_t finished_first, finished_last; // by age
     struct done_ring done;
     struct list done_waiting, objects_waiting;
     struct gone *gone; // deleted objects, to say why
@@ -425,13 +428,22 @@ delayed_drop(struct store *store, uint32_t consumer);
 void
 delayed_due(struct store *store, int64_t now_ms);
 void
-finished_remember(struct store *store, const struct uid *root, uint64_t sequence, int64_t ended_ms);
-void
-finished_age(struct store *store, int64_t now_ms);
-void
 make_suspect(struct store *store, uint32_t index);
 void
 crashed_append(struct store *store, uint32_t index);
+
+// ---- finished.c
+void
+finished_remember(struct store *store, const struct uid *root, uint64_t sequence, int64_t ended_ms);
+void
+finished_age(struct store *store, int64_t now_ms);
+// finished_first and finished_next walk those of an analysis, oldest first; 0: no more.
+uint32_t
+finished_first(const struct store *store, const struct uid *root, uint64_t *sequence);
+uint32_t
+finished_next(const struct store *store, uint32_t index, uint64_t *sequence);
+bool
+finished_find(const struct store *store, uint64_t sequence, struct uid *root);
 
 // ---- consumers.c
 struct consumer_entry *
