@@ -151,12 +151,12 @@ def cpu_seconds(pid):
     return spent
 
 
-def lifecycle(running, tasks, batch, spent=None):
+def lifecycle(running, tasks, batch, spent=None, task_bytes=TASK_BYTES):
     """Tasks a second from the first process to the acknowledgement of the last report. `spent` gets the µs of processor
     time a task of each thread of the broker, of the producer and of the worker."""
     before = cpu_seconds(running.process.pid)
     worker = Side(running, "work", tasks, "bench.worker", 1)
-    producer = Side(running, "produce", tasks, batch, WINDOW, TASK_BYTES)
+    producer = Side(running, "produce", tasks, batch, WINDOW, task_bytes)
     producer.start()
     producer.result()
     rate = worker.result()
@@ -204,6 +204,9 @@ def latency(running, count):
     return [float(part) for part in run(program("bench_client"), "latency", count, env=running.environment).split()[:2]]
 
 
+SYSTEM = {}  # pid of the karton-system that runs
+
+
 def bench_venv():
     """Where karton-core (with boto3) and SeaweedFS are."""
     venv = os.path.join(ROOT, "build", "venv-bench")
@@ -228,6 +231,7 @@ def karton():
                            f"[redis]\nhost = 127.0.0.1\nport = {redis_port}\n")
             system = subprocess.Popen([os.path.join(venv, "bin/karton-system"), "--config-file", ini, "--setup-bucket"],
                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            SYSTEM["pid"] = system.pid
             try:
                 yield os.path.join(venv, "bin/python"), ini
             finally:
@@ -273,6 +277,73 @@ def measure_p6(index, name):
     def measure(round_index):
         ours, theirs = measure_latencies(round_index)
         return ours[index] / theirs[index], f"{ours[index]:.3f} ms over {theirs[index]:.3f} ms of Karton, AOF always, {name}"
+    return measure
+
+
+PYTHON_BYTES = 200  # as the baseline of Karton was measured
+
+
+def python_script(kind, python, ini, *words, env=None):
+    script = os.path.join(ROOT, "tests", "perf", "python_rates.py")
+    return run(python, script, kind, ini, *words, env=env)
+
+
+def python_rate(kind, python, ini, count, consumers, pid, env=None):
+    """(tasks a second, words about CPU); pid: of the broker, or of karton-system."""
+    before = sum(cpu_seconds(pid).values())
+    told = json.loads(python_script(kind, python, ini, count, PYTHON_BYTES, consumers, env=env))
+    told["cpu"]["broker" if kind == "zkarton" else "karton-system"] = round(
+        (sum(cpu_seconds(pid).values()) - before) / count * 1e6, 1)
+    return told["rate"], words_of(told["cpu"])
+
+
+def our_python(running):
+    return dict(running.environment, PYTHONPATH=os.path.join(ROOT, "worker", "python"))
+
+
+PYTHON_RATES = {}
+
+
+def karton_rate(round_index, consumers):
+    """Both P4 and P5 are compared with this; measured between them."""
+    if (round_index, consumers) not in PYTHON_RATES:
+        with karton() as (python, ini):
+            PYTHON_RATES[round_index, consumers] = python_rate("karton", python, ini, 4000, consumers, SYSTEM["pid"])
+    return PYTHON_RATES[round_index, consumers]
+
+
+def measure_p4(round_index):
+    spent = {}
+    with broker("P4") as running:
+        ours = lifecycle(running, 320000, 64, spent, PYTHON_BYTES)
+    theirs, cpu = karton_rate(round_index, 1)
+    return ours / theirs, f"{ours:.0f} tasks/s with C clients ({words_of(spent)}) over {theirs:.0f} of Karton, AOF always ({cpu})"
+
+
+def measure_p5(consumers):
+    def measure(round_index):
+        with broker("P5") as running:
+            ours, cpu = python_rate("zkarton", sys.executable, running.ini, 40000, consumers, running.process.pid,
+                                    our_python(running))
+        theirs, their_cpu = karton_rate(round_index, consumers)
+        return ours / theirs, (f"{ours:.0f} tasks/s with Python on both sides, {consumers} consumer(s) ({cpu}), over "
+                               f"{theirs:.0f} of Karton, AOF always ({their_cpu})")
+    return measure
+
+
+PYTHON_LATENCIES = {}
+
+
+def measure_python_latency(index, name):
+    def measure(round_index):
+        if round_index not in PYTHON_LATENCIES:
+            with broker("P6", 1) as running:
+                ours = python_script("zkarton", sys.executable, running.ini, "latency", 500, env=our_python(running))
+            with karton() as (python, ini):
+                theirs = python_script("karton", python, ini, "latency", 300)
+            PYTHON_LATENCIES[round_index] = [[float(part) for part in text.split()] for text in (ours, theirs)]
+        ours, theirs = (pair[index] for pair in PYTHON_LATENCIES[round_index])
+        return ours / theirs, f"{ours:.3f} ms, Python on both sides, over {theirs:.3f} ms of Karton, AOF always, {name}"
     return measure
 
 
@@ -479,6 +550,11 @@ MEASURES = {
     "P1": (measure_p1, 0.5, False, False),
     "P2": (measure_p2, 0.25, False, False),
     "P3": (measure_p3, 3, False, False),
+    "P4": (measure_p4, 300, False, False),
+    "P5": (measure_p5(1), 10, False, False),
+    "P5.4": (measure_p5(4), None, False, False),
+    "P6.python.p50": (measure_python_latency(0, "p50"), None, True, False),
+    "P6.python.p99": (measure_python_latency(1, "p99"), None, True, False),
     "P6.p50": (measure_p6(0, "p50"), 0.1, True, False),
     "P6.p99": (measure_p6(1, "p99"), 0.15, True, False),
     "P7.1k": (measure_p7(1000), 0.8, False, False),
