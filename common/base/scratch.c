@@ -55,14 +55,17 @@ static void
 sweep_one(const char *path, bool is_new)
 {
     struct stat status;
-    char *lock_path = xasprintf("%s/.lock", path);
-    int lock = open(lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    free(lock_path);
     bool is_folder =
         lstat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
     bool is_young = is_folder && time(NULL) - status.st_mtime <= YOUNG_S;
+    if (!is_folder || (is_young && is_new)) {
+        return; // even to try its lock would be in the way of who is making it
+    }
+    char *lock_path = xasprintf("%s/.lock", path);
+    int lock = open(lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    free(lock_path);
     bool is_free = lock == -1 || flock(lock, LOCK_EX | LOCK_NB) == 0;
-    if (is_folder && is_free && !(is_young && (is_new || lock == -1))) {
+    if (is_free && !(is_young && lock == -1)) {
         tree_remove(path);
     }
     if (lock != -1) {
