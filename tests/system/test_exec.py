@@ -135,6 +135,7 @@ class ExecTest(unittest.TestCase):
         with self.service("t.frozen", "type=frozen", "--", "sh", "-c", script) as service:
             root = self.send("type=frozen")
             pid = int(self.wait_for_file("pid"))
+            wait_until(lambda: [row["state"] for row in self.tree(root)] == ["Started"], "its Started is heard")
             service.process.send_signal(signal.SIGSTOP)
             try:
                 wait_until(lambda: [row["state"] for row in self.tree(root)] == ["Spawned"], "the lease expires")
