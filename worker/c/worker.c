@@ -311,7 +311,10 @@ run_slot(void *argument)
     struct note *note = NULL;
     while ((note = mailbox_wait(&io->work, INT64_MAX)) != NULL) {
         struct zkt_delivery *delivery = container_of(note, struct zkt_delivery, note);
-        if (!zkt_delivery_is_cancelled(delivery)) {
+        // Once the worker is asked to end nothing more begins, however soon the io thread hears of
+        // it.
+        bool is_wanted = !zkt_delivery_is_cancelled(delivery) && atomic_load(&io->stop_level) == 0;
+        if (is_wanted) {
             delivery->slot = slot;
             delivery->started_ms = clock_monotonic_ms();
             atomic_store(&slot->view->started_ms, delivery->started_ms);

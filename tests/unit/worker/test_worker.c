@@ -56,6 +56,13 @@ process(zkt_delivery_t *delivery, const zkt_task_t *task, void *arg)
         moved += read(service->go[0], &byte, 1);
         return moved == 2 ? ZKT_OK : ZKT_FAILED;
     }
+    if (strcmp(what, "hold-and-stop") == 0) {
+        char byte = 0;
+        ssize_t moved = write(service->begun[1], "x", 1);
+        moved += read(service->go[0], &byte, 1);
+        zkt_worker_stop(service->worker);
+        return moved == 2 ? ZKT_OK : ZKT_FAILED;
+    }
     if (strcmp(what, "until-cancelled") == 0) {
         struct pollfd item = {.fd = zkt_delivery_cancel_fd(delivery), .events = POLLIN};
         ssize_t moved = write(service->begun[1], "x", 1);
@@ -592,6 +599,40 @@ test_stop_finishes(void **state)
     assert_int_equal(service.result, ZKT_OK);
 }
 
+// Nothing begins after a stop, though the thread of process may be faster than the io thread. It
+// seldom is: so many rounds.
+static void
+test_nothing_begins_after_a_stop(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 30, WAITING = 8 };
+    for (int round = 0; round < ROUNDS; round++) {
+        struct service service;
+        start_and_welcome(&service);
+        fake_expect(&service.fake, VERB_CREDIT);
+        fake_deliver(&service.fake, 33, "{\"do\": \"hold-and-stop\"}");
+        await(service.begun[0]);
+        for (uint64_t number = 34; number < 34 + WAITING; number++) {
+            fake_deliver(&service.fake, number, "{}");
+        }
+        fake_quiet(&service.fake, 20); // they wait for the slot now
+        tell(service.go[1]);
+        for (size_t settled_count = 0; settled_count < 1 + WAITING;) {
+            const struct report *report = &fake_expect(&service.fake, VERB_REPORT)->report;
+            for (size_t i = 0; i < report->items_count; i++) {
+                bool is_first = report->items[i].delivery == 33;
+                assert_int_equal(report->items[i].state,
+                                 is_first ? REPORT_FINISHED : REPORT_RETURNED);
+            }
+            settled_count += report->items_count;
+            fake_reported(&service.fake, ZKT_OK);
+        }
+        say_bye(&service);
+        join(&service);
+        assert_int_equal(service.result, ZKT_OK);
+    }
+}
+
 // P6: stopped hard is not Finished.
 static void
 test_abort_gives_back(void **state)
@@ -714,6 +755,7 @@ main(void)
         cmocka_unit_test(test_slow_task_returns_the_rest),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_stop_finishes),
+        cmocka_unit_test(test_nothing_begins_after_a_stop),
         cmocka_unit_test(test_abort_gives_back),
         cmocka_unit_test(test_retire),
         cmocka_unit_test(test_joined_joins_again),

@@ -287,7 +287,7 @@ class Consumer(_Service):
             raise raised  # sys.exit ends the service; the task is Crashed
 
     def _work_on(self, delivery: Delivery, session: Session) -> None:
-        if delivery.cancelled is not None:
+        if not session.is_wanted(delivery):
             session.finish(delivery, "Returned")
             return
         session.begin(delivery)

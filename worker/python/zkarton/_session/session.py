@@ -215,6 +215,11 @@ class Session:
         """The next delivery for a slot; None: nothing more comes. Raises queue.Empty."""
         return self.reports.work.get(timeout=timeout_s)
 
+    def is_wanted(self, delivery: Delivery) -> bool:
+        """Whether ``process`` should start: not of a cancelled task, and nothing once the session is asked to end,
+        however soon the I/O thread hears of it."""
+        return delivery.cancelled is None and self._level == 0
+
     def begin(self, delivery: Delivery) -> None:
         """``process`` starts."""
         delivery.started_s = time.monotonic()

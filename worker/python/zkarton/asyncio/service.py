@@ -208,7 +208,7 @@ class Consumer(sync.Consumer):
         work.result()
 
     async def _work(self, delivery: Delivery, session: Session) -> None:
-        if delivery.cancelled is not None:
+        if not session.is_wanted(delivery):
             session.finish(delivery, "Returned")
             return
         session.begin(delivery)
