@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/err_table.h"
+#include "object/xml.h"
 
 void
 reply_add(struct MHD_Response *response, const char *name, const char *value)
@@ -60,27 +61,6 @@ s3_code(enum zkt_err code)
     }
 }
 
-static void
-append_escaped(struct bytes *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '&':
-            bytes_append_text(out, "&amp;");
-            break;
-        case '<':
-            bytes_append_text(out, "&lt;");
-            break;
-        case '>':
-            bytes_append_text(out, "&gt;");
-            break;
-        default:
-            bytes_append_byte(out, (uint8_t)((unsigned char)*text < ' ' ? '?' : *text));
-            break;
-        }
-    }
-}
-
 enum MHD_Result
 reply_problem(struct MHD_Connection *connection, unsigned status, const struct problem *problem)
 {
@@ -88,7 +68,7 @@ reply_problem(struct MHD_Connection *connection, unsigned status, const struct p
     bytes_printf(&out,
                  "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>",
                  s3_code(problem->code));
-    append_escaped(&out, problem->text);
+    xml_escape(&out, problem->text);
     bytes_printf(&out, "</Message><Reason>%s</Reason></Error>\n", zkt_err_name(problem->code));
     if (status == 0) {
         status = (unsigned)err_http_status(problem->code);

@@ -148,6 +148,7 @@ s3_ask_destroy(struct s3_ask **call_p)
     if (call == NULL) {
         return;
     }
+    s3_job_end(call);
     object_upload_abort(&call->upload);
     s3_chunked_destroy(&call->chunked);
     for (size_t i = 0; i < call->checksums_count; i++) {

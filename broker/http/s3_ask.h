@@ -100,6 +100,9 @@ s3_create_upload(struct MHD_Connection *connection, struct s3_ask *call);
 // Completes on a thread of its own; called again when that is done.
 enum MHD_Result
 s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call);
+// Waits for the completion, if one is under way, and frees it.
+void
+s3_job_end(struct s3_ask *call);
 // Headers that are kept with an object, "name: value\n" each.
 bool
 s3_kept_headers(struct s3_ask *call, struct bytes *out);

@@ -146,6 +146,7 @@ struct s3_job {
     struct MHD_Connection *connection;
     struct s3_ask *call;
     pthread_t thread;
+    bool is_started; // and not joined
     struct object_part *parts;
     size_t parts_count;
     uint32_t number; // of the part that is being read
@@ -199,11 +200,18 @@ on_part_end(void *arg, const char *path, const char *text)
     return true;
 }
 
-static void
-job_destroy(struct s3_ask *call)
+// Its connection may have ended before its answer.
+void
+s3_job_end(struct s3_ask *call)
 {
     struct s3_job *job = call->job;
     call->job = NULL;
+    if (job == NULL) {
+        return;
+    }
+    if (job->is_started) {
+        pthread_join(job->thread, NULL);
+    }
     for (size_t i = 0; i < job->parts_count; i++) {
         free((char *)(uintptr_t)job->parts[i].etag);
     }
@@ -232,9 +240,10 @@ answer_job(struct MHD_Connection *connection, struct s3_ask *call)
     struct s3_job *job = call->job;
     struct bytes out = {0};
     pthread_join(job->thread, NULL);
+    job->is_started = false;
     if (job->code != S3_OK) {
         s3_ask_fail(call, job->code, NULL);
-        job_destroy(call);
+        s3_job_end(call);
         return s3_reply_error(connection, call);
     }
     bytes_append_text(&out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
@@ -244,7 +253,7 @@ answer_job(struct MHD_Connection *connection, struct s3_ask *call)
     xml_element(&out, "Bucket", call->bucket);
     xml_element(&out, "Key", call->key);
     bytes_printf(&out, "<ETag>\"%s\"</ETag></CompleteMultipartUploadResult>\n", job->whole_etag);
-    job_destroy(call);
+    s3_job_end(call);
     return s3_reply_xml(connection, &out);
 }
 
@@ -254,11 +263,12 @@ start_job(struct MHD_Connection *connection, struct s3_ask *call)
     if (atomic_fetch_add(&jobs_count, 1) >= JOBS_MAX) {
         atomic_fetch_sub(&jobs_count, 1);
         s3_ask_fail(call, S3_SLOW_DOWN, NULL);
-        job_destroy(call);
+        s3_job_end(call);
         return s3_reply_error(connection, call);
     }
     MHD_suspend_connection(connection);
-    if (pthread_create(&call->job->thread, NULL, run_job, call->job) != 0) {
+    call->job->is_started = pthread_create(&call->job->thread, NULL, run_job, call->job) == 0;
+    if (!call->job->is_started) {
         atomic_fetch_sub(&jobs_count, 1);
         MHD_resume_connection(connection);
         return MHD_NO;
@@ -280,7 +290,7 @@ s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call)
     if (xml_read(bytes_span(&call->document), &events, call->job, &problem) != ZKT_OK ||
         call->job->parts_count == 0) {
         s3_ask_fail(call, S3_MALFORMED_XML, problem.text[0] != '\0' ? problem.text : NULL);
-        job_destroy(call);
+        s3_job_end(call);
         return s3_reply_error(connection, call);
     }
     return start_job(connection, call);
