@@ -209,21 +209,14 @@ class CommandTest(unittest.TestCase):
             code, _, err = self.broker.run("zkarton", "delete", "t.gone", "-y", check=False)
             self.assertEqual(code, 6)
             self.assertIn("IN_USE", err)
-        self.run_until_gone("t.gone")
+        self.broker.log.wait_for("WORKER-LOST identity=t.gone")  # it was killed: within the expiry
+        self.assertEqual(self.rows("list", "t.gone")[0]["workers"], 0)
         code, _, err = self.broker.run("zkarton", "list", "t.gome", check=False)
         self.assertEqual(code, 5)
         self.assertIn('Did you mean "t.gone"', err)
         self.assertEqual(self.code("delete", "t.gone", input=b"t.gome\n"), 1)
         self.assertEqual(self.code("delete", "t.gone", input=b"t.gone\n"), 0)
         self.assertNotIn("t.gone", self.run_ok("list", "-o", "name").split())
-
-    def run_until_gone(self, identity):
-        """A killed worker is noticed within the expiry: wait by its event."""
-        with Service(self.broker, "watch", "-v", "worker.", ready="connected"):
-            for _ in range(200):
-                if self.rows("list", identity)[0]["workers"] == 0:
-                    return
-            self.fail("the worker is still there")
 
     def test_match_says_who_and_why(self):
         with self.service("t.match", "type=match", "kind=!raw", "--", "true"):
