@@ -14,6 +14,7 @@ static const char usage[] =
     "                      [--http-listen HOST:PORT] [--port N] [--log-file FILE] [--log-level LEVEL]\n"
     "                      [--setup-bucket] [--dev] [--check-config] [--version] [--help]\n"
     "       zkarton-broker store check|dump DIR\n"
+    "       zkarton-broker store check --objects DIR\n"
     "       zkarton-broker store copy DIR DEST\n"
     "       zkarton-broker store migrate-objects [-c FILE] [--data DIR]\n";
 static const char help[] =

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "migrate_command.h"
@@ -17,12 +18,13 @@ enum { CODE_CLEAN = 0, CODE_DAMAGED = 1, CODE_USAGE = 2, CODE_NO_STORE = 5 };
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: zkarton-broker store check DIR\n"
-                    "       zkarton-broker store check --objects DIR\n"
-                    "       zkarton-broker store dump DIR\n"
-                    "       zkarton-broker store copy DIR DEST\n"
-                    "       zkarton-broker store migrate-objects [-c FILE] [--data DIR]\n"
-                    "DIR is a broker's data directory, or the store folder in it.\n");
+    fprintf(stderr,
+            "usage: zkarton-broker store check DIR\n"
+            "       zkarton-broker store check --objects DIR\n"
+            "       zkarton-broker store dump DIR\n"
+            "       zkarton-broker store copy DIR DEST\n"
+            "       zkarton-broker store migrate-objects [-c FILE] [--data DIR]\n"
+            "DIR is a broker's data directory, or the folder of the store or of the objects.\n");
     return CODE_USAGE;
 }
 
@@ -78,14 +80,22 @@ tell_damage(void *arg, const char *path, const char *why)
     printf("damaged %s: %s\n", path, why);
 }
 
-// Reads every object of a data directory, beside a running broker too.
+// Reads every object, beside a running broker too. dir is the data directory, or what [object] path
+// names.
 static int
-check_objects(const char *data_path, struct problem *problem)
+check_objects(const char *dir, struct problem *problem)
 {
     struct object_check found;
-    char *path = xasprintf("%s/objects", data_path);
-    enum zkt_err err = object_dir_check(path, tell_damage, NULL, &found, problem);
-    free(path);
+    char *inner = xasprintf("%s/objects", dir);
+    char *uploads = xasprintf("%s/tmp", dir); // every folder of objects has one
+    bool is_data = access(inner, F_OK) == 0;
+    enum zkt_err err =
+        is_data || access(uploads, F_OK) == 0
+            ? object_dir_check(is_data ? inner : dir, tell_damage, NULL, &found, problem)
+            : problem_set(problem, ZKT_NOT_FOUND,
+                          "%s: neither a data directory nor a folder of objects", dir);
+    free(uploads);
+    free(inner);
     if (err != ZKT_OK) {
         return fail(problem);
     }

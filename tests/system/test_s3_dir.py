@@ -17,6 +17,7 @@ class S3Broker(Broker):
     """A broker with keys for S3 clients."""
 
     access_key, secret_key = "AK", "SECRETSECRET"
+    keys, mode = "# clients\nAK SECRETSECRET\nRO READSECRET read\n", 0o600
 
     def start(self):
         keys = os.path.join(self.data, "keys")
@@ -24,8 +25,8 @@ class S3Broker(Broker):
         os.chmod(self.data, 0o700)
         path = os.path.join(keys, "s3.keys")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(f"# clients\n{self.access_key} {self.secret_key}\nRO READSECRET read\n")
-        os.chmod(path, 0o600)
+            file.write(self.keys)
+        os.chmod(path, self.mode)
         return super().start()
 
     @property
@@ -42,6 +43,33 @@ def curl(server, method, target, *args, key=None, secret=None):
         capture_output=True, timeout=60, check=True)
     body, status = done.stdout.rsplit(b"\n", 1)
     return int(status), body
+
+
+class KeysTest(unittest.TestCase):
+    """The file of keys is read whole, or the broker does not start and says why."""
+
+    def start(self, keys, mode=0o600):
+        broker = S3Broker()
+        self.addCleanup(broker.__exit__)
+        broker.keys, broker.mode = keys, mode
+        return broker.start()
+
+    def test_the_lines_of_the_document(self):
+        with open(os.path.join(SOURCE, "docs", "objects.md"), encoding="utf-8") as file:
+            lines = re.search(r"when it starts:\n\n((?:    .*\n)+)", file.read()).group(1)
+        broker = self.start("".join(line[4:] + "\n" for line in lines.splitlines()))
+        keys = {"key": "ACCESS_KEY", "secret": "SECRET_KEY"}
+        self.assertEqual(200, curl(broker, "PUT", "/documented", **keys)[0])
+        keys = {"key": "ANOTHER_KEY", "secret": "ITS_SECRET"}
+        self.assertEqual(200, curl(broker, "GET", "/documented?list-type=2", **keys)[0])
+        self.assertEqual(403, curl(broker, "PUT", "/documented/x", "--data-binary", "x", **keys)[0])
+
+    def test_what_is_wrong_with_it_is_said(self):
+        for keys, mode, words in (("AK SECRETSECRET\n", 0o644, "chmod 600"), ("AK SECRETSECRET read too\n", 0o600, "unknown"),
+                                  ("AK SECRETSECRET write\n", 0o600, "unknown"), ("AK short\n", 0o600, "8 to 256"),
+                                  ("AK SECRETSECRET\nAK OTHERSECRET\n", 0o600, "twice")):
+            with self.subTest(keys=keys), self.assertRaisesRegex(AssertionError, words):
+                self.start(keys, mode)
 
 
 class S3DirTest(unittest.TestCase):
@@ -151,8 +179,12 @@ class S3DirTest(unittest.TestCase):
         self.broker.kill()
         self.broker.start()
         self.assertEqual((200, b"content"), curl(self.broker, "GET", "/some-bucket/kept"))
-        code, out, _ = self.broker.run("zkarton-broker", "store", "check", "--objects", self.broker.data)
-        self.assertEqual((0, "objects=1 bytes=7 damaged=0 without_checksum=0\n"), (code, out))
+        for folder in (self.broker.data, os.path.join(self.broker.data, "objects")):  # either; [object] path may be elsewhere
+            code, out, _ = self.broker.run("zkarton", "store", "check", "--objects", folder)
+            self.assertEqual((0, "objects=1 bytes=7 damaged=0 without_checksum=0\n"), (code, out))
+        code, _, err = self.broker.run("zkarton", "store", "check", "--objects", self.broker.dir, check=False)
+        self.assertEqual(5, code)
+        self.assertIn("neither a data directory nor a folder of objects", err)
         with open(os.path.join(self.broker.data, "objects", "buckets", "some-bucket", "fkept"), "r+b") as file:
             file.write(b"C")
         code, out, _ = self.broker.run("zkarton-broker", "store", "check", "--objects", self.broker.data, check=False)

@@ -35,7 +35,8 @@ const struct cli_command cli_commands[] = {
      "upload a file ahead of its task; prints a token for one send --object, good for an hour",
      cmd_put},
     {"delete", "delete IDENTITY [-y]", "remove a consumer with its queue", cmd_delete},
-    {"store", "store check DIR | store dump DIR | store copy DIR DEST | store migrate-objects",
+    {"store",
+     "store check [--objects] DIR | store dump DIR | store copy DIR DEST | store migrate-objects",
      "verify, print or copy a task store; move objects from the directory to S3", cmd_store},
     {"version", "version", "of this client and of the broker", cmd_version},
 };
