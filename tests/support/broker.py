@@ -21,6 +21,18 @@ def tests_dir():
     return os.path.join(os.path.dirname(bin_dir()), "tests")
 
 
+def until(what, condition, timeout_s=DEADLINE_S):
+    """Asks until it is true, for states that nobody announces; returns what was found."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.02)
+
+
 class LineReader:
     """Lines of a pipe with a deadline; what was read is kept in `text`."""
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 from support.broker import DEADLINE_S, SOURCE, LineReader
 
@@ -72,15 +71,3 @@ class Program:
             pass
         self.process.wait()
         self.process.stdout.close()
-
-
-def until(what, condition):
-    """Asks until it is true; for states that no event tells."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > deadline_s:
-            raise AssertionError(f"{what} did not happen")
-        time.sleep(0.02)

@@ -2,13 +2,11 @@
 import json
 import os
 import signal
-import time
 import unittest
 
-from support.broker import Broker
+from support.broker import Broker, until
 from system.test_cli import Service
 
-DEADLINE_S = 30
 
 
 def is_alive(pid):
@@ -17,14 +15,6 @@ def is_alive(pid):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {DEADLINE_S} s: {what}")
-        time.sleep(0.02)
 
 
 class ExecTest(unittest.TestCase):
@@ -53,7 +43,7 @@ class ExecTest(unittest.TestCase):
         return os.path.join(self.broker.dir, name)
 
     def wait_for_file(self, name):
-        wait_until(lambda: os.path.exists(self.path(name)) and os.path.getsize(self.path(name)) > 0, name)
+        until(name, lambda: os.path.exists(self.path(name)) and os.path.getsize(self.path(name)) > 0)
         with open(self.path(name), encoding="utf-8") as file:
             return file.read()
 
@@ -110,9 +100,9 @@ class ExecTest(unittest.TestCase):
             with self.assertRaises(Exception):
                 service.process.wait(0.3)
             service.process.send_signal(signal.SIGINT)
-            self.assertEqual(service.process.wait(DEADLINE_S), 130)
+            self.assertEqual(service.process.wait(30), 130)
             self.assertFalse(is_alive(pid))
-            wait_until(lambda: [row["state"] for row in self.tree(root)] == ["Spawned"], "the task is queued again")
+            until("the task is queued again", lambda: [row["state"] for row in self.tree(root)] == ["Spawned"])
 
     def test_a_killed_worker_takes_its_command_along(self):
         script = (f"setsid sh -c 'echo $$ > {self.path('daemon')}; exec sleep 1000' & "
@@ -123,7 +113,7 @@ class ExecTest(unittest.TestCase):
             daemon = int(self.wait_for_file("daemon"))
             service.process.kill()
             service.process.wait()
-            wait_until(lambda: not is_alive(pid) and not is_alive(daemon), "command and daemon are gone")
+            until("command and daemon are gone", lambda: not is_alive(pid) and not is_alive(daemon))
         self.assertNotEqual(os.listdir(self.temp), [])
         with self.service("t.other", "type=other", "--", "true") as service:  # sweeps what the killed one left
             bases = [name for name in os.listdir(self.temp) if name.startswith("zkarton-exec-")]
@@ -135,14 +125,14 @@ class ExecTest(unittest.TestCase):
         with self.service("t.frozen", "type=frozen", "--", "sh", "-c", script) as service:
             root = self.send("type=frozen")
             pid = int(self.wait_for_file("pid"))
-            wait_until(lambda: [row["state"] for row in self.tree(root)] == ["Started"], "its Started is heard")
+            until("its Started is heard", lambda: [row["state"] for row in self.tree(root)] == ["Started"])
             service.process.send_signal(signal.SIGSTOP)
             try:
-                wait_until(lambda: [row["state"] for row in self.tree(root)] == ["Spawned"], "the lease expires")
+                until("the lease expires", lambda: [row["state"] for row in self.tree(root)] == ["Spawned"])
             finally:
                 os.remove(self.path("pid"))
                 service.process.send_signal(signal.SIGCONT)
-            wait_until(lambda: not is_alive(pid), "the old run is stopped")
+            until("the old run is stopped", lambda: not is_alive(pid))
             self.assertNotEqual(int(self.wait_for_file("pid")), pid)  # and it runs again
 
     def test_status_75_gives_the_task_back(self):
@@ -157,7 +147,7 @@ class ExecTest(unittest.TestCase):
         with self.service("t.temp", "type=temp", "--temporary", "--", "true") as service:
             self.assertIn("t.temp", self.run_ok("list", "-o", "name").split())
             self.assertEqual(service.stop(), 0)
-        wait_until(lambda: "t.temp" not in self.run_ok("list", "-o", "name").split(), "the temporary consumer goes")
+        until("the temporary consumer goes", lambda: "t.temp" not in self.run_ok("list", "-o", "name").split())
         with self.service("t.drain", "type=drain", "--", "sleep", "1000") as service:
             self.send("type=drain")
             root = self.send("type=drain")
@@ -166,7 +156,7 @@ class ExecTest(unittest.TestCase):
             self.run_ok("wait", root, timeout=60)
             self.assertEqual({row["state"] for row in self.tree(root)}, {"Finished"})
             self.assertEqual(service.stop(), 0)
-        wait_until(lambda: "t.drain" not in self.run_ok("list", "-o", "name").split(), "the drained consumer goes")
+        until("the drained consumer goes", lambda: "t.drain" not in self.run_ok("list", "-o", "name").split())
 
     def test_debug_mode_has_its_own_queue(self):  # S26
         os.environ["KARTON_KARTON_DEBUG"] = "1"

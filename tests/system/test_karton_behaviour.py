@@ -13,7 +13,7 @@ import uuid
 
 import msgpack
 
-from support.broker import Broker
+from support.broker import Broker, until
 from support.karton import DEADLINE_S, PACKAGE, PROGRAMS, Zkarton, pages
 from support.zkp import Peer, task
 
@@ -190,13 +190,13 @@ class Behaviour(unittest.TestCase):
         self.addCleanup(logger.kill)
         process = self.start("logs")
         # Nothing says when the consumer listens: tasks are sent until one of their records came.
-        records = []
-        while not records:
+
+        def first_record():
             self.ended(self.send("logs", "log"))
             self.side.drain()
-            if self.has_line(logger):
-                records.append(json.loads(logger.stdout.readline()))
-        record = records[0]
+            return self.has_line(logger) and json.loads(logger.stdout.readline())
+
+        record = until("a record of its logger", first_record)
         self.assertLessEqual({"name", "levelname", "levelno", "filename", "module", "lineno", "funcName", "created", "task_id",
                               "type", "message", "hostname", "task", "excText", "excValue", "excTraceback", "excType"},
                              set(record))
@@ -264,8 +264,7 @@ class Behaviour(unittest.TestCase):
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         worker = self.peer_worker("forks.seen", [{"type": "forked"}])
-        while "test.forks" not in [row["identity"] for row in pages(self.peer, "consumers")]:
-            self.assertIsNone(process.poll(), "it ended")
+        until("test.forks is bound", lambda: "test.forks" in [row["identity"] for row in pages(self.peer, "consumers")])
         root = self.send("forks", "fork")
         self.assertIn("NotServedError: sending a task from a forked process", process.stdout.readline())
         item = worker.deliver(DEADLINE_S)[0]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import unittest
 
-from support.broker import SOURCE, Broker, bin_dir, tests_dir
+from support.broker import SOURCE, Broker, bin_dir, tests_dir, until
 from support.zkp import Peer
 
 TASKS = 10000
@@ -60,11 +60,8 @@ class MixedTest(unittest.TestCase):
         self.assertEqual((len(roots), {taken for _, taken in roots}), (TASKS, {"1"}))
         for root, _ in roots[:: max(TASKS // 20, 1)] + roots[-1:]:
             self.broker.run("zkarton", "wait", root, timeout=120)
-        while True:  # the last ones may still be in process
-            row = self.query("queues")[0]
-            if row["normal"] + row["running"] == 0:
-                break
-        self.assertEqual(row["crashed"], 0)
+        until("the last ones are through", lambda: sum(self.query("queues")[0][key] for key in ("normal", "running")) == 0)
+        self.assertEqual(self.query("queues")[0]["crashed"], 0)
         after = self.query("consumer")[0]
         self.assertEqual((after["workers"], after["filters"], after["info"]), (5, bind["filters"], bind["info"]))
         for name, process in self.workers.items():

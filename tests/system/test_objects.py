@@ -4,11 +4,10 @@ import hashlib
 import os
 import subprocess
 import threading
-import time
 import unittest
 import urllib.request
 
-from support.broker import SOURCE, Broker, bin_dir
+from support.broker import SOURCE, Broker, bin_dir, until
 from support.proxy import Proxy
 from support.seaweedfs import SeaweedFS
 from support.zkp import Peer, task
@@ -159,10 +158,7 @@ class ObjectsTest(unittest.TestCase):
         return glob.glob(os.path.join(self.broker.data, "objects", "??", "*"))
 
     def wait_for_objects(self, count):
-        deadline = time.monotonic() + 30
-        while len(self.objects()) != count:
-            self.assertLess(time.monotonic(), deadline, f"{self.objects()} instead of {count}")
-            time.sleep(0.02)
+        until(f"{count} objects", lambda: len(self.objects()) == count)
 
     def test_an_object_goes_with_its_last_task(self):
         with Service(self.broker, "exec", "t.one", "type=one", "--", "sh", "-c",

@@ -11,8 +11,8 @@ import unittest
 import msgpack
 import zmq
 
-from support.broker import Broker
-from support.python_client import Program, until
+from support.broker import Broker, until
+from support.python_client import Program
 
 import zkarton
 import zkarton.asyncio

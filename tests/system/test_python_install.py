@@ -8,8 +8,8 @@ import tarfile
 import tempfile
 import unittest
 
-from support.broker import SOURCE, Broker, LineReader
-from support.python_client import PACKAGE, until
+from support.broker import SOURCE, Broker, LineReader, until
+from support.python_client import PACKAGE
 
 
 def run(*args, **options):

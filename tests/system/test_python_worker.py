@@ -6,8 +6,8 @@ import threading
 import time
 import unittest
 
-from support.broker import Broker
-from support.python_client import Program, until
+from support.broker import Broker, until
+from support.python_client import Program
 
 import zkarton
 

@@ -10,21 +10,13 @@ import threading
 import time
 import unittest
 
-from support.broker import SOURCE, Broker, bin_dir, tests_dir
+from support.broker import SOURCE, Broker, bin_dir, tests_dir, until
 from support.s3 import BUCKET, Versitygw, s3_options, servers
 from system.test_cli import Service
 
 
 def broker_on(server, args=("--setup-bucket",), **more):
     return Broker(s3_options(server, **more), args=args)
-
-
-def wait_until(what, condition, timeout_s=60):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not happen within {timeout_s} s")
-        time.sleep(0.02)
 
 
 def make_file(broker, content="content"):
@@ -98,7 +90,7 @@ class StartTest(unittest.TestCase):
             with Service(broker, "exec", "t.one", "type=one", "--", "grep", "-q", "content", "{}") as service:
                 broker.run("zkarton", "send", "type=one", "-r", "sample=" + path, "--wait", timeout=60)
                 self.assertEqual(service.stop(), 0)
-            wait_until("the object's end", lambda: not server.objects())
+            until("the object's end", lambda: not server.objects())
             broker.stop()
 
 
@@ -132,7 +124,7 @@ class SweepTest(unittest.TestCase):
             if sweep != "off":
                 line = broker.log.wait_for("OBJECT-SWEPT")
                 self.assertIn("unreferenced=1", line)
-                wait_until("the stray's end", lambda: not os.path.exists(own))
+                until("the stray's end", lambda: not os.path.exists(own))
             left = [os.path.exists(path) for path in (own, other, plain)]
             broker.stop()
             return left
@@ -189,7 +181,7 @@ class AwayTest(unittest.TestCase):
                     Service(broker, "exec", "t.file", "type=file", "--", "grep", "-q", "content", "{}") as files:
                 first = broker.run("zkarton", "send", "type=file", "-r", "sample=" + large)[1].strip()
                 broker.run("zkarton", "wait", first, timeout=60)
-                wait_until("the object's end", lambda: not server.objects())
+                until("the object's end", lambda: not server.objects())
                 server.kill()
                 uploads = [broker.spawn(os.path.join(bin_dir(), "zkarton"), "send", "type=file", "-r", "sample=" + large,
                                         "--wait", "--timeout", "5m", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -207,7 +199,7 @@ class AwayTest(unittest.TestCase):
                     error = upload.communicate(timeout=120)[1].decode()
                     self.assertEqual(upload.returncode, 0, error)
                 self.assertIsNone(files.process.poll())
-                wait_until("the end of all objects", lambda: not server.objects())
+                until("the end of all objects", lambda: not server.objects())
             pause = broker.metric("zkarton_loop_pause_seconds_max")
             print(f"S3 away for {away_s} s: {tasks_count} small tasks went through, 3 uploads waited and finished, longest turn "
                   f"of the loop {pause * 1000:.1f} ms", flush=True)
@@ -221,13 +213,13 @@ class AwayTest(unittest.TestCase):
             service = Service(broker, "exec", "t.file", "type=file", "--", "true")
             self.addCleanup(service.__exit__)
             broker.run("zkarton", "send", "type=file", "-r", "sample=" + path, "--wait", timeout=60)
-            wait_until("the object's end", lambda: not server.objects())
+            until("the object's end", lambda: not server.objects())
             self.assertEqual(service.stop(), 0)
             broker.run("zkarton", "send", "type=file", "-r", "sample=" + path)
             self.assertEqual(len(server.objects()), 1)
             server.process.send_signal(signal.SIGSTOP)
             broker.run("zkarton", "delete", "t.file", "-y")
-            wait_until("the wish to delete", lambda: broker.metric("zkarton_janitor_waiting") == 1)
+            until("the wish to delete", lambda: broker.metric("zkarton_janitor_waiting") == 1)
             # The broker ends at once although the request hangs, and a new one goes on.
             start = time.monotonic()
             self.assertEqual(broker.stop(), 0)
@@ -235,7 +227,7 @@ class AwayTest(unittest.TestCase):
             self.assertEqual(len(server.objects()), 1)
             server.process.send_signal(signal.SIGCONT)
             broker.start()
-            wait_until("the object's end", lambda: not server.objects())
+            until("the object's end", lambda: not server.objects())
             broker.stop()
 
     def test_a_broker_starts_without_its_server(self):
@@ -399,7 +391,7 @@ class MovingTest(unittest.TestCase):
             with worker():
                 broker.run("zkarton", "wait", *roots[20:], timeout=60)
                 broker.run("zkarton", "wait", *roots[:20], timeout=60)
-            wait_until("the end of all", lambda: not self.objects(broker) and not server.objects())
+            until("the end of all", lambda: not self.objects(broker) and not server.objects())
             roots = [self.send(broker, number) for number in range(25, 30)]
             # What was put into the old store by an older URL.
             broker.stop()
@@ -419,7 +411,7 @@ class MovingTest(unittest.TestCase):
             self.assertIn("0 objects moved", broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini)[1])
             with worker():  # by a URL of the old store, which sends on
                 broker.run("zkarton", "wait", *roots, *old, timeout=60)
-            wait_until("the end of all", lambda: not server.objects())
+            until("the end of all", lambda: not server.objects())
             broker.stop()
 
 

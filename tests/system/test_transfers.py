@@ -13,7 +13,7 @@ import uuid
 
 import msgpack
 
-from support.broker import Broker, bin_dir
+from support.broker import Broker, bin_dir, until
 from support.proxy import Proxy
 from support.zkp import Peer, task
 from system.test_cli import Service
@@ -49,10 +49,7 @@ class TransfersTest(unittest.TestCase):
         return glob.glob(os.path.join(self.broker.data, "objects", "??", "*"))
 
     def wait_for_objects(self, count):
-        deadline = time.monotonic() + 30
-        while len(self.objects()) != count:
-            self.assertLess(time.monotonic(), deadline, f"{self.objects()} instead of {count}")
-            time.sleep(0.02)
+        until(f"{count} objects", lambda: len(self.objects()) == count)
 
     def checker(self, name="t.check", content=CONTENT):
         """A consumer whose task is Finished if in/sample is content."""
