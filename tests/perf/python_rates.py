@@ -87,18 +87,35 @@ def redis_cpu_s():
     return info["used_cpu_user"] + info["used_cpu_sys"]
 
 
-def rates(count, size, consumers):
-    shared, processes = start_consumers(consumers)
-    registered_cpu_s = sum(process_cpu_s(process.pid) for process in processes)
-    before = redis_cpu_s() if KIND == "karton" else 0
+WARM_UP = 50
+
+
+def warm_up(size, shared, consumers):
+    """Some tasks all the way through: imports, first connections and late servers are no part of the figure."""
     start = multiprocessing.Array("d", 2, lock=False)
-    producer = multiprocessing.Process(target=produce, args=(count, size, start), daemon=True)
+    producer = multiprocessing.Process(target=produce, args=(WARM_UP, size, start), daemon=True)
     producer.start()
+    wait_for_tasks(WARM_UP, shared, consumers)
+    producer.join()
+
+
+def wait_for_tasks(count, shared, consumers):
     deadline = time.monotonic() + 300
     while sum(shared[place * SLOTS + COUNT_SLOT] for place in range(consumers)) < count:
         if time.monotonic() > deadline:
             raise RuntimeError(f"only {[shared[place * SLOTS] for place in range(consumers)]} of {count} tasks came")
         time.sleep(0.002)
+
+
+def rates(count, size, consumers):
+    shared, processes = start_consumers(consumers)
+    warm_up(size, shared, consumers)
+    registered_cpu_s = sum(process_cpu_s(process.pid) for process in processes)
+    before = redis_cpu_s() if KIND == "karton" else 0
+    start = multiprocessing.Array("d", 2, lock=False)
+    producer = multiprocessing.Process(target=produce, args=(count, size, start), daemon=True)
+    producer.start()
+    wait_for_tasks(WARM_UP + count, shared, consumers)
     producer.join()
     spent = {"producer": start[1],
              "consumers": sum(shared[place * SLOTS + CPU_SLOT] for place in range(consumers)) - registered_cpu_s}
