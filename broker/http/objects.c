@@ -233,7 +233,7 @@ end_write(struct MHD_Connection *connection, struct http_request *request)
     }
     char etag[OBJECT_ETAG_SIZE];
     if (request->upload != NULL &&
-        object_put_finish(&request->upload, etag, &request->problem) == ZKT_OK) {
+        object_put_finish(&request->upload, etag, &request->problem) == S3_OK) {
         return s3_reply_empty(connection, MHD_HTTP_OK, etag);
     }
     return refuse(connection, &request->problem);

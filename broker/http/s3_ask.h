@@ -26,8 +26,7 @@ struct s3_ask {
     struct problem problem;
     // The body.
     struct object_upload *upload; // of an object or a part
-    bool is_only_new;
-    int64_t left_bytes; // as it comes, of Content-Length
+    int64_t left_bytes;           // as it comes, of Content-Length
     struct s3_chunked *chunked;
     struct s3_checksum *checksums[S3_CHECKSUMS_MAX];
     size_t checksums_count;
@@ -70,6 +69,9 @@ s3_http_date(int64_t ms, char text[32]);
 // Begins to take the body; call->code says whether it may come.
 void
 s3_put_begin(struct s3_ask *call);
+// What If-Match and If-None-Match say.
+void
+s3_put_condition(struct s3_ask *call, struct object_condition *condition);
 void
 s3_put_take(struct s3_ask *call, const char *data, size_t len);
 enum MHD_Result

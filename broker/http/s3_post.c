@@ -147,6 +147,7 @@ struct s3_job {
     struct s3_ask *call;
     pthread_t thread;
     bool is_started; // and not joined
+    struct object_want want;
     struct object_part *parts;
     size_t parts_count;
     uint32_t number; // of the part that is being read
@@ -225,10 +226,9 @@ run_job(void *arg)
 {
     struct s3_job *job = arg;
     struct s3_ask *call = job->call;
-    const struct object_want want = {.part_min = OBJECT_PART_MIN};
-    job->code =
-        object_parts_complete(call->store, call->bucket, call->key, s3_ask_param(call, "uploadId"),
-                              job->parts, job->parts_count, &want, job->whole_etag, &call->problem);
+    job->code = object_parts_complete(call->store, call->bucket, call->key,
+                                      s3_ask_param(call, "uploadId"), job->parts, job->parts_count,
+                                      &job->want, job->whole_etag, &call->problem);
     MHD_resume_connection(job->connection);
     atomic_fetch_sub(&jobs_count, 1);
     return NULL;
@@ -287,9 +287,13 @@ s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call)
     call->job = xcalloc(1, sizeof(*call->job));
     call->job->connection = connection;
     call->job->call = call;
+    call->job->want.part_min = OBJECT_PART_MIN;
+    s3_put_condition(call, &call->job->want.condition);
     if (xml_read(bytes_span(&call->document), &events, call->job, &problem) != ZKT_OK ||
         call->job->parts_count == 0) {
         s3_ask_fail(call, S3_MALFORMED_XML, problem.text[0] != '\0' ? problem.text : NULL);
+    }
+    if (call->code != S3_OK) {
         s3_job_end(call);
         return s3_reply_error(connection, call);
     }

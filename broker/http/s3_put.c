@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "http/reply.h"
@@ -103,38 +102,15 @@ find_size(struct s3_ask *call, int64_t *size)
     }
 }
 
-static void
-check_conditions(struct s3_ask *call)
+void
+s3_put_condition(struct s3_ask *call, struct object_condition *condition)
 {
     const char *none_match = s3_ask_header(call, "If-None-Match");
-    const char *match = s3_ask_header(call, "If-Match");
-    struct object_meta meta;
-    struct problem problem;
-    int fd;
-    call->is_only_new = none_match != NULL && strcmp(none_match, "*") == 0;
-    if (none_match != NULL && !call->is_only_new) {
-        s3_ask_fail(call, S3_NOT_IMPLEMENTED, "If-None-Match of a PUT can only be *");
-        return;
+    condition->match = s3_ask_header(call, "If-Match");
+    condition->is_only_new = none_match != NULL && strcmp(none_match, "*") == 0;
+    if (none_match != NULL && !condition->is_only_new) {
+        s3_ask_fail(call, S3_NOT_IMPLEMENTED, "If-None-Match can only be * here");
     }
-    if (none_match == NULL && match == NULL) {
-        return;
-    }
-    enum s3_code code = object_key_open(call->store, call->bucket, call->key, &fd, &meta, &problem);
-    if (code == S3_NO_SUCH_KEY && match != NULL) {
-        s3_ask_fail(call, S3_NO_SUCH_KEY, NULL);
-    }
-    if (code != S3_OK) {
-        return; // the PUT itself finds the rest
-    }
-    size_t etag_len = strlen(meta.etag);
-    bool is_same = match == NULL || strcmp(match, "*") == 0 ||
-                   (strncmp(match + (*match == '"'), meta.etag, etag_len) == 0 &&
-                    strlen(match) - (*match == '"' ? 2 : 0) == etag_len);
-    if (call->is_only_new || !is_same) {
-        s3_ask_fail(call, S3_PRECONDITION_FAILED, NULL);
-    }
-    close(fd);
-    object_meta_fini(&meta);
 }
 
 // The number of a part, or 0.
@@ -170,8 +146,7 @@ begin_upload(struct s3_ask *call, int64_t size)
         s3_ask_fail(call, S3_INVALID_ARGUMENT, "uploadId is missing");
     }
     if (put.part == 0) {
-        check_conditions(call);
-        put.is_only_new = call->is_only_new;
+        s3_put_condition(call, &put.condition);
         if (!s3_kept_headers(call, &headers)) {
             s3_ask_fail(call, S3_INVALID_REQUEST, "the headers are too long");
         }
@@ -186,23 +161,6 @@ begin_upload(struct s3_ask *call, int64_t size)
     bytes_fini(&headers);
 }
 
-// Whether the part belongs to an upload of this key.
-static void
-check_upload(struct s3_ask *call)
-{
-    struct object_part_info part;
-    size_t count;
-    const char *upload = s3_ask_param(call, "uploadId");
-    if (upload == NULL || s3_ask_param(call, "partNumber") == NULL) {
-        return;
-    }
-    enum s3_code code = object_parts_list(call->store, call->bucket, call->key, upload,
-                                          OBJECT_PARTS_MAX, &part, 1, &count, &call->problem);
-    if (code != S3_OK) {
-        s3_ask_fail(call, code, NULL);
-    }
-}
-
 void
 s3_put_begin(struct s3_ask *call)
 {
@@ -210,7 +168,6 @@ s3_put_begin(struct s3_ask *call)
     find_size(call, &size);
     if (call->code == S3_OK && is_object(call)) {
         find_checksums(call);
-        check_upload(call);
     }
     if (call->code == S3_OK && is_object(call)) {
         begin_upload(call, size);
@@ -310,19 +267,6 @@ check_end(struct s3_ask *call)
     }
 }
 
-static enum s3_code
-finish(struct s3_ask *call, char etag[OBJECT_ETAG_SIZE])
-{
-    enum zkt_err err = object_put_finish(&call->upload, etag, &call->problem);
-    if (err == ZKT_INVALID) {
-        return S3_CONTENT_SHA256_MISMATCH;
-    }
-    if (err == ZKT_NOT_FOUND) {
-        return S3_NO_SUCH_UPLOAD;
-    }
-    return err == ZKT_IN_USE && call->is_only_new ? S3_PRECONDITION_FAILED : object_code_of(err);
-}
-
 enum MHD_Result
 s3_put_end(struct MHD_Connection *connection, struct s3_ask *call)
 {
@@ -332,7 +276,7 @@ s3_put_end(struct MHD_Connection *connection, struct s3_ask *call)
         check_end(call);
     }
     if (call->code == S3_OK && has_upload) {
-        enum s3_code code = finish(call, etag);
+        enum s3_code code = object_put_finish(&call->upload, etag, &call->problem);
         if (code == S3_OK) {
             return s3_reply_empty(connection, MHD_HTTP_OK, etag);
         }

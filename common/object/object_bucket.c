@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,20 @@ io_code(struct problem *problem, const char *path)
 }
 
 // ---- Names
+
+static pthread_mutex_t names_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void
+object_names_lock(void)
+{
+    pthread_mutex_lock(&names_mutex);
+}
+
+void
+object_names_unlock(void)
+{
+    pthread_mutex_unlock(&names_mutex);
+}
 
 static bool
 is_bucket_name(const char *name)
@@ -366,6 +381,15 @@ object_bucket_list(struct object_store *store, struct object_bucket **buckets, s
 
 // ---- Objects
 
+bool
+object_etag_is(const char *claimed, const char *etag)
+{
+    size_t len = strlen(etag);
+    bool is_quoted = *claimed == '"';
+    claimed += is_quoted ? 1 : 0;
+    return strncmp(claimed, etag, len) == 0 && strcmp(claimed + len, is_quoted ? "\"" : "") == 0;
+}
+
 enum s3_code
 object_key_open(struct object_store *store, const char *bucket, const char *key, int *fd,
                 struct object_meta *meta, struct problem *problem)
@@ -416,7 +440,10 @@ object_key_delete(struct object_store *store, const char *bucket, const char *ke
     if (code != S3_OK) {
         return code == S3_NO_SUCH_KEY ? S3_OK : code;
     }
-    if (unlink(place.path) == 0) {
+    object_names_lock();
+    int result = unlink(place.path);
+    object_names_unlock();
+    if (result == 0) {
         char *last = strrchr(place.path, '/');
         *last = '\0';
         code = object_code_of(object_dir_sync(place.path, problem));

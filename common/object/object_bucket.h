@@ -64,23 +64,37 @@ ZKT_MUST enum s3_code
 object_key_delete(struct object_store *store, const char *bucket, const char *key,
                   struct problem *problem);
 
-// What is put under a key. object_upload_write, _finish and _abort do the rest.
+// Whether two ETags are the same; the claimed one may be quoted.
+bool
+object_etag_is(const char *claimed, const char *etag);
+
+// What must be so before a key is put: looked at when it begins, and again together with the rename
+// that makes it visible, so that of two writers with one condition only one succeeds. A failure is
+// S3_PRECONDITION_FAILED, or S3_NO_SUCH_KEY if there is none to match.
+struct object_condition {
+    bool is_only_new;  // there is none
+    const char *match; // it has this ETag ("*": any); NULL: whatever it has
+};
+// What is put under a key. object_upload_write, object_put_finish and object_upload_abort do the
+// rest.
 struct object_put {
     const char *bucket;
     const char *key;
     int64_t size;
     const uint8_t *sha256; // that it must have, or NULL
     const char *etag;      // NULL: the MD5
-    bool is_only_new;      // fails if there is one: IN_USE
-    struct span headers;   // "name: value\n" each, kept with it
-    const char *upload;    // a part of this upload instead, or NULL
+    struct object_condition condition;
+    struct span headers; // "name: value\n" each, kept with it
+    const char *upload;  // a part of this upload instead, or NULL
     uint32_t part;
 };
 ZKT_MUST enum s3_code
 object_put_begin(struct object_store *store, const struct object_put *put,
                  struct object_upload **upload, struct problem *problem);
-// object_upload_finish that tells the ETag (without quotes).
-ZKT_MUST enum zkt_err
+// Checks size, hash and condition, makes the object durable and visible, and tells its ETag
+// (without quotes). S3_CONTENT_SHA256_MISMATCH: size or hash is not what was announced.
+// S3_OPERATION_ABORTED: the uid has another content.
+ZKT_MUST enum s3_code
 object_put_finish(struct object_upload **upload_p, char etag[OBJECT_ETAG_SIZE],
                   struct problem *problem);
 
@@ -127,6 +141,7 @@ struct object_want {
     int64_t size;
     const uint8_t *sha256;
     size_t part_min; // bytes of every part but the last
+    struct object_condition condition;
 };
 ZKT_MUST enum s3_code
 object_parts_complete(struct object_store *store, const char *bucket, const char *key,

@@ -48,9 +48,8 @@ ZKT_MUST enum zkt_err
 object_dir_authorize(struct object_store *store, const struct s3_request *request, int64_t now_s,
                      struct object_grant *grant, struct problem *problem);
 
-// An upload under way. write appends; finish checks size and hash, makes it durable and visible;
-// IN_USE: the uid has another content. abort (and any failure) leaves nothing. finish and abort
-// consume the upload.
+// An upload under way. write appends; object_put_finish (object_bucket.h) checks it and makes it
+// visible. abort (and any failure) leaves nothing. finish and abort consume the upload.
 struct object_upload;
 ZKT_MUST enum zkt_err
 object_upload_begin(struct object_store *store, const struct object_grant *grant,
@@ -58,8 +57,6 @@ object_upload_begin(struct object_store *store, const struct object_grant *grant
 ZKT_MUST enum zkt_err
 object_upload_write(struct object_upload *upload, const void *data, size_t size,
                     struct problem *problem);
-ZKT_MUST enum zkt_err
-object_upload_finish(struct object_upload **upload_p, struct problem *problem);
 void
 object_upload_abort(struct object_upload **upload_p);
 

@@ -68,6 +68,12 @@ object_place_of(const struct object_dir *dir, const char *bucket, const char *ke
 // Makes the folders above the file.
 ZKT_MUST enum zkt_err
 object_place_make(const struct object_place *place, struct problem *problem);
+// Held from the look at what a key has to the rename or unlink that changes it.
+void
+object_names_lock(void);
+void
+object_names_unlock(void);
+
 // ---- object_parts.c: the operations of the seam
 
 enum zkt_err
@@ -87,9 +93,10 @@ enum zkt_err
 object_dir_list_pending(struct object_store *store, const struct object_pending *after,
                         struct object_pending *pendings, size_t pendings_max,
                         size_t *pendings_count, struct problem *problem);
-// The folder of an upload, to be freed; NULL: no upload can have this name.
-char *
-object_parts_folder(const struct object_dir *dir, const char *upload);
+// The folder of an upload of this key, to be freed. S3_NO_SUCH_UPLOAD.
+ZKT_MUST enum s3_code
+object_parts_folder(const struct object_dir *dir, const char *bucket, const char *key,
+                    const char *upload, char **folder, struct problem *problem);
 // object_dir.c: appends a signed URL of an object.
 void
 object_dir_presign(const struct object_dir *dir, const char *method, const struct uid *uid,

@@ -37,8 +37,9 @@ io_code(struct problem *problem, const char *path)
     return object_code_of(object_io_problem(problem, path));
 }
 
-char *
-object_parts_folder(const struct object_dir *dir, const char *upload)
+// To be freed; NULL: no upload can have this name.
+static char *
+folder_of(const struct object_dir *dir, const char *upload)
 {
     bool is_name = strlen(upload) == NAME_LEN && strspn(upload, "0123456789abcdef") == NAME_LEN;
     return is_name ? xasprintf("%s/%s", dir->parts_path, upload) : NULL;
@@ -66,7 +67,7 @@ make_upload(const struct object_dir *dir, const char *name, const struct bytes *
 {
     char *aside = xasprintf("%s/%s", dir->temp_path, name);
     char *path = xasprintf("%s/info", aside);
-    char *folder = object_parts_folder(dir, name);
+    char *folder = folder_of(dir, name);
     enum zkt_err err = object_dir_make(aside, problem);
     if (err == ZKT_OK) {
         err = write_info(path, info, problem);
@@ -162,7 +163,7 @@ static enum s3_code
 read_info(const struct object_dir *dir, const char *upload, struct object_parts_info *info,
           struct problem *problem)
 {
-    char *folder = object_parts_folder(dir, upload);
+    char *folder = folder_of(dir, upload);
     char *path = folder != NULL ? xasprintf("%s/info", folder) : NULL;
     int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     enum s3_code code = S3_OK;
@@ -206,11 +207,25 @@ find(const struct object_dir *dir, const char *bucket, const char *key, const ch
     return code;
 }
 
+enum s3_code
+object_parts_folder(const struct object_dir *dir, const char *bucket, const char *key,
+                    const char *upload, char **folder, struct problem *problem)
+{
+    struct object_parts_info info;
+    *folder = NULL;
+    enum s3_code code = find(dir, bucket, key, upload, &info, problem);
+    if (code == S3_OK) {
+        info_fini(&info);
+        *folder = folder_of(dir, upload);
+    }
+    return code;
+}
+
 static enum s3_code
 open_part(const struct object_dir *dir, const char *upload, uint32_t number, int *fd,
           struct object_meta *meta, struct problem *problem)
 {
-    char *folder = object_parts_folder(dir, upload);
+    char *folder = folder_of(dir, upload);
     char *path = xasprintf("%s/%05" PRIu32, folder, number);
     enum s3_code code = S3_OK;
     *meta = (struct object_meta){.size = 0};
@@ -246,15 +261,6 @@ add_etag(EVP_MD_CTX *md5, const char *etag)
     return true;
 }
 
-static bool
-is_etag(const char *claimed, const char *etag)
-{
-    size_t len = strlen(etag);
-    claimed += *claimed == '"' ? 1 : 0;
-    return strncmp(claimed, etag, len) == 0 &&
-           (claimed[len] == '\0' || (claimed[len] == '"' && claimed[len + 1] == '\0'));
-}
-
 // Whether the parts are there as the client has them; the size and the ETag of the whole.
 static enum s3_code
 check_parts(const struct object_dir *dir, const char *upload, const struct object_part *parts,
@@ -274,7 +280,7 @@ check_parts(const struct object_dir *dir, const char *upload, const struct objec
             return code;
         }
         close(fd);
-        if (!is_etag(parts[i].etag, meta.etag) || !add_etag(md5, meta.etag)) {
+        if (!object_etag_is(parts[i].etag, meta.etag) || !add_etag(md5, meta.etag)) {
             code = refuse(problem, S3_INVALID_PART);
         } else if (i + 1 < parts_count && meta.size < (int64_t)part_min) {
             code = refuse(problem, S3_ENTITY_TOO_SMALL);
@@ -324,7 +330,7 @@ copy_parts(struct object_store *store, const struct object_put *put, const char 
         code = copy_part(object_dir_of(store), upload, parts[i].number, whole, problem);
     }
     if (code == S3_OK) {
-        code = object_code_of(object_put_finish(&whole, etag, problem));
+        code = object_put_finish(&whole, etag, problem);
     }
     object_upload_abort(&whole);
     return code;
@@ -333,7 +339,7 @@ copy_parts(struct object_store *store, const struct object_put *put, const char 
 static void
 remove_upload(const struct object_dir *dir, const char *upload)
 {
-    char *folder = object_parts_folder(dir, upload);
+    char *folder = folder_of(dir, upload);
     char *aside = xasprintf("%s/%s.gone", dir->temp_path, upload);
     // Gone at once; its parts follow, at the latest when the store is opened again.
     object_dir_remove(rename(folder, aside) == 0 ? aside : folder);
@@ -349,7 +355,8 @@ object_parts_complete(struct object_store *store, const char *bucket, const char
 {
     const struct object_dir *dir = object_dir_of(store);
     struct object_parts_info info;
-    struct object_put put = {.bucket = bucket, .key = key, .sha256 = want->sha256};
+    struct object_put put = {
+        .bucket = bucket, .key = key, .sha256 = want->sha256, .condition = want->condition};
     uint8_t digest[EVP_MAX_MD_SIZE];
     enum s3_code code = find(dir, bucket, key, upload, &info, problem);
     if (code != S3_OK) {

@@ -29,6 +29,7 @@ struct object_upload {
     bool has_want;
     uint8_t want_sha256[32];
     bool is_only_new;
+    char *match; // NULL: whatever is there
     bool is_part;
     char *temp_path;
     int fd;
@@ -91,7 +92,8 @@ begin(const struct object_dir *dir, const struct object_put *put, struct object_
     place->path = NULL;
     begun->meta.size = put->size;
     bytes_append(&begun->meta.headers, put->headers.data, put->headers.len);
-    begun->is_only_new = put->is_only_new;
+    begun->is_only_new = put->condition.is_only_new;
+    begun->match = put->condition.match != NULL ? xstrdup(put->condition.match) : NULL;
     begun->is_part = put->upload != NULL;
     begun->has_want = put->sha256 != NULL;
     if (begun->has_want) {
@@ -113,27 +115,56 @@ begin(const struct object_dir *dir, const struct object_put *put, struct object_
     return err;
 }
 
-// The place of a part; its upload has to be there.
+// The place of a part; its upload has to be there, and of this key.
 static enum s3_code
-part_place(const struct object_dir *dir, const char *upload, uint32_t part,
-           struct object_place *place, struct problem *problem)
+part_place(const struct object_dir *dir, const struct object_put *put, struct object_place *place,
+           struct problem *problem)
 {
-    char *folder = object_parts_folder(dir, upload);
+    char *folder;
     *place = (struct object_place){.path = NULL};
-    if (folder == NULL || access(folder, F_OK) != 0) {
-        free(folder);
-        problem_set(problem, ZKT_NOT_FOUND, "%s", s3_code_text(S3_NO_SUCH_UPLOAD));
-        return S3_NO_SUCH_UPLOAD;
-    }
-    if (part < 1 || part > OBJECT_PARTS_MAX) {
-        free(folder);
+    if (put->part < 1 || put->part > OBJECT_PARTS_MAX) {
         problem_set(problem, ZKT_INVALID, "parts are numbered from 1 to %d", OBJECT_PARTS_MAX);
         return S3_INVALID_ARGUMENT;
     }
-    place->root_len = strlen(folder);
-    place->path = xasprintf("%s/%05" PRIu32, folder, part);
+    enum s3_code code =
+        object_parts_folder(dir, put->bucket, put->key, put->upload, &folder, problem);
+    if (code == S3_OK) {
+        place->root_len = strlen(folder);
+        place->path = xasprintf("%s/%05" PRIu32, folder, put->part);
+    }
     free(folder);
-    return S3_OK;
+    return code;
+}
+
+// Whether what is at path now, if anything, is as the condition wants it.
+static enum s3_code
+check_condition(const char *path, const struct object_condition *condition, struct problem *problem)
+{
+    struct object_meta meta = {.size = 0};
+    enum s3_code code = S3_OK;
+    if (!condition->is_only_new && condition->match == NULL) {
+        return S3_OK;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd == -1 && (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG)) {
+        code = condition->match != NULL ? S3_NO_SUCH_KEY : S3_OK;
+    } else if (fd == -1) {
+        return object_code_of(object_io_problem(problem, path));
+    } else if (object_file_read(fd, path, &meta, problem) != ZKT_OK) {
+        close(fd);
+        return object_code_of(problem->code);
+    } else {
+        bool is_same = condition->match == NULL || strcmp(condition->match, "*") == 0 ||
+                       object_etag_is(condition->match, meta.etag);
+        code = condition->is_only_new || !is_same ? S3_PRECONDITION_FAILED : S3_OK;
+        object_meta_fini(&meta);
+        close(fd);
+    }
+    if (code != S3_OK) {
+        problem_set(problem, code == S3_NO_SUCH_KEY ? ZKT_NOT_FOUND : ZKT_IN_USE, "%s",
+                    s3_code_text(code));
+    }
+    return code;
 }
 
 enum s3_code
@@ -146,10 +177,15 @@ object_put_begin(struct object_store *store, const struct object_put *put,
     struct object_put what = *put;
     *upload = NULL;
     enum s3_code code = put->upload != NULL
-                            ? part_place(dir, put->upload, put->part, &place, problem)
+                            ? part_place(dir, put, &place, problem)
                             : object_place_of(dir, put->bucket, put->key, &place, problem);
     if (code != S3_OK) {
         return code == S3_NO_SUCH_KEY ? S3_INVALID_ARGUMENT : code;
+    }
+    code = check_condition(place.path, &put->condition, problem);
+    if (code != S3_OK) {
+        free(place.path);
+        return code;
     }
     if (place.is_home) {
         uid_format(&place.uid, etag);
@@ -262,12 +298,20 @@ static enum zkt_err
 rename_once(struct object_upload *upload, struct problem *problem)
 {
     const char *path = upload->place.path;
+    const struct object_condition condition = {.match = upload->match};
     bool is_new = upload->place.is_home || upload->is_only_new;
-    int result =
-        renameat2(AT_FDCWD, upload->temp_path, AT_FDCWD, path, is_new ? RENAME_NOREPLACE : 0);
+    int result = -1;
+    object_names_lock();
+    if (check_condition(path, &condition, problem) != S3_OK) {
+        object_names_unlock();
+        errno = 0;
+        return problem->code;
+    }
+    result = renameat2(AT_FDCWD, upload->temp_path, AT_FDCWD, path, is_new ? RENAME_NOREPLACE : 0);
     if (result == -1 && errno == EINVAL && access(path, F_OK) != 0) {
         result = rename(upload->temp_path, path); // a file system that cannot tell
     }
+    object_names_unlock();
     if (result == -1 && errno == EEXIST) {
         return upload->is_only_new
                    ? problem_set(problem, ZKT_IN_USE, "there is an object with this key")
@@ -315,7 +359,23 @@ publish(struct object_upload *upload, struct problem *problem)
     return err;
 }
 
-enum zkt_err
+static enum s3_code
+code_of(const struct object_upload *upload, enum zkt_err err)
+{
+    switch (err) {
+    case ZKT_INVALID:
+        return S3_CONTENT_SHA256_MISMATCH;
+    case ZKT_NOT_FOUND:
+        return upload->is_part ? S3_NO_SUCH_UPLOAD : S3_NO_SUCH_KEY;
+    case ZKT_IN_USE:
+        return upload->is_only_new || upload->match != NULL ? S3_PRECONDITION_FAILED
+                                                            : S3_OPERATION_ABORTED;
+    default:
+        return object_code_of(err);
+    }
+}
+
+enum s3_code
 object_put_finish(struct object_upload **upload_p, char etag[OBJECT_ETAG_SIZE],
                   struct problem *problem)
 {
@@ -325,15 +385,9 @@ object_put_finish(struct object_upload **upload_p, char etag[OBJECT_ETAG_SIZE],
         err = publish(upload, problem);
     }
     snprintf(etag, OBJECT_ETAG_SIZE, "%s", upload->meta.etag);
+    enum s3_code code = code_of(upload, err);
     object_upload_abort(upload_p);
-    return err;
-}
-
-enum zkt_err
-object_upload_finish(struct object_upload **upload_p, struct problem *problem)
-{
-    char etag[OBJECT_ETAG_SIZE];
-    return object_put_finish(upload_p, etag, problem);
+    return code;
 }
 
 void
@@ -355,5 +409,6 @@ object_upload_abort(struct object_upload **upload_p)
     object_meta_fini(&upload->meta);
     free(upload->place.path);
     free(upload->temp_path);
+    free(upload->match);
     free(upload);
 }

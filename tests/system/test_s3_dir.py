@@ -1,14 +1,20 @@
 """Stock S3 clients against the directory store: boto3 case by case as against versitygw, rclone, curl."""
+import hashlib
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import unittest
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from support.broker import SOURCE, Broker
 from support.s3 import Versitygw
+from system.s3_cases import client, outcome
 
 CASES = os.path.join(SOURCE, "tests", "system", "s3_cases.py")
 
@@ -43,6 +49,27 @@ def curl(server, method, target, *args, key=None, secret=None):
         capture_output=True, timeout=60, check=True)
     body, status = done.stdout.rsplit(b"\n", 1)
     return int(status), body
+
+
+class SlowPut:
+    """A PUT whose headers the server has seen, and whose body comes when the test wants it."""
+
+    def __init__(self, server, target, body, headers):
+        request = AWSRequest("PUT", server.address + target, headers={**headers, "x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
+        SigV4Auth(Credentials(server.access_key, server.secret_key), "s3", "us-east-1").add_auth(request)
+        host, port = server.address.split("//")[1].split(":")
+        self.body = body
+        self.socket = socket.create_connection((host, int(port)), timeout=30)
+        lines = [f"PUT {target} HTTP/1.1", f"Host: {host}:{port}", f"Content-Length: {len(body)}", "Connection: close",
+                 "Expect: 100-continue", *(f"{name}: {value}" for name, value in request.headers.items())]
+        self.socket.sendall("\r\n".join(lines + ["", ""]).encode())
+        self.first = self.socket.recv(1000)
+
+    def finish(self):
+        """The status of the answer."""
+        self.socket.sendall(self.body)
+        with self.socket, self.socket.makefile("rb") as answer:
+            return int(answer.readline().split()[1])
 
 
 class KeysTest(unittest.TestCase):
@@ -156,6 +183,39 @@ class S3DirTest(unittest.TestCase):
         outside = [os.path.join(folder, name) for folder, _, names in os.walk(broker.dir) for name in names
                    if name in ("x", "fx") and "/buckets/bad-bucket/d../d../" not in os.path.join(folder, name)]
         self.assertEqual([], outside)
+
+    def test_of_two_puts_with_one_condition_one_is_taken(self):
+        broker = self.broker
+        self.assertEqual(200, curl(broker, "PUT", "/race")[0])
+        self.assertEqual(200, curl(broker, "PUT", "/race/key", "--data-binary", "old")[0])
+        for condition in ({"If-Match": f'"{hashlib.md5(b"old").hexdigest()}"'}, {"If-None-Match": "*"}):
+            target = "/race/key" if "If-Match" in condition else "/race/new"
+            with self.subTest(condition=condition):
+                puts = [SlowPut(broker, target, body, condition) for body in (b"one", b"two")]
+                self.assertEqual([b"HTTP/1.1 100"] * 2, [put.first[:12] for put in puts])
+                self.assertEqual([200, 412], [put.finish() for put in puts])
+                self.assertEqual((200, b"one"), curl(broker, "GET", target))
+        late = SlowPut(broker, "/race/key", b"late", {"If-Match": "*"})
+        self.assertEqual(204, curl(broker, "DELETE", "/race/key")[0])
+        self.assertEqual(404, late.finish())
+
+    def test_a_completion_looks_at_its_conditions(self):
+        s3 = client(self.broker.address, self.broker.access_key, self.broker.secret_key)
+        s3.create_bucket(Bucket="whole")
+        old = s3.put_object(Bucket="whole", Key="key", Body=b"old")["ETag"]
+        upload = s3.create_multipart_upload(Bucket="whole", Key="key")["UploadId"]
+        part = s3.upload_part(Bucket="whole", Key="key", UploadId=upload, PartNumber=1, Body=b"new")["ETag"]
+
+        def complete(**condition):
+            return outcome(lambda: s3.complete_multipart_upload(
+                Bucket="whole", Key="key", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]},
+                **condition)["ResponseMetadata"]["HTTPStatusCode"])
+
+        self.assertEqual("412 PreconditionFailed", complete(IfNoneMatch="*"))
+        self.assertEqual("412 PreconditionFailed", complete(IfMatch=part))
+        self.assertEqual(b"old", s3.get_object(Bucket="whole", Key="key")["Body"].read())
+        self.assertEqual(200, complete(IfMatch=old))
+        self.assertEqual(b"new", s3.get_object(Bucket="whole", Key="key")["Body"].read())
 
     def test_a_key_that_only_reads(self):
         self.assertEqual(200, curl(self.broker, "PUT", "/some-bucket")[0])

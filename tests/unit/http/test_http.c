@@ -288,6 +288,35 @@ what_is_there_is_never_replaced(void **state)
     bytes_fini(&answer);
 }
 
+// A part is of an upload of its own object, whatever the signed URL says.
+static void
+a_part_is_of_an_upload_of_its_object(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct bytes upload = {0};
+    struct problem problem;
+    struct object_info info = {.size = 5};
+    const uint8_t sha256[32] = {0};
+    struct uid other;
+    uid_random(&info.uid);
+    uid_random(&other);
+    assert_int_equal(object_store_multipart_begin(place->store, &info, sha256, &upload, &problem),
+                     ZKT_OK);
+    for (int is_own = 0; is_own < 2; is_own++) {
+        struct bytes url = {0};
+        assert_int_equal(object_store_presign_part(place->store, is_own ? &info.uid : &other,
+                                                   bytes_span(&upload), 1, 5,
+                                                   clock_wall_ms() / 1000, &url),
+                         ZKT_OK);
+        char *in = target_of(&url);
+        assert_int_equal(put(place, in, "bytes", 5, 5, &answer), is_own ? 200 : 404);
+        free(in);
+    }
+    bytes_fini(&upload);
+    bytes_fini(&answer);
+}
+
 // Refused by the headers alone, before a body comes.
 static void
 what_the_disk_cannot_hold_is_refused_at_once(void **state)
@@ -558,6 +587,7 @@ main(void)
         IN_A_PLACE(only_what_was_announced_is_kept),
         IN_A_PLACE(a_cut_upload_leaves_nothing),
         IN_A_PLACE(what_is_there_is_never_replaced),
+        IN_A_PLACE(a_part_is_of_an_upload_of_its_object),
         IN_A_PLACE(the_client_hears_why_it_is_refused),
         IN_A_PLACE(the_client_moves_files),
         IN_A_PLACE(what_the_disk_cannot_hold_is_refused_at_once),

@@ -13,6 +13,7 @@
 #include <openssl/evp.h>
 
 #include "base/memory.h"
+#include "object/object_bucket.h"
 #include "object/object_dir.h"
 
 enum { NOW_S = 1700000000, TTL_S = 60 };
@@ -110,7 +111,8 @@ upload(struct fixture *fixture, const struct object_grant *grant, const char *co
         object_upload_abort(&upload);
         return err;
     }
-    err = object_upload_finish(&upload, &problem);
+    char etag[OBJECT_ETAG_SIZE];
+    err = object_put_finish(&upload, etag, &problem) == S3_OK ? ZKT_OK : problem.code;
     assert_null(upload);
     return err;
 }
