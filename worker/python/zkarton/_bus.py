@@ -10,11 +10,12 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional
 
 from . import _taskwire, _transfer, _values
+from ._context import current_process
 from ._session import Delivery, Options, Receipt, Session
 from .config import Config
 from .events import Events
 from .exceptions import AnswerTimeoutError, ZkartonError, error_of
-from .resource import LocalResource, RemoteResource
+from .resource import LocalResource, RemoteResource, ResourceBase
 from .task import Task, TaskState
 from .tree import Tree
 
@@ -155,17 +156,25 @@ class Bus:
             address = urls[resource.uid]
             if address.code:
                 raise error_of(address.code, f"{resource.name}: {address.message}")
-            _transfer.upload(address.url, resource.name, resource.size or 0, resource.open)
+            self._upload_one(address.url, resource)
+
+    def _upload_one(self, url: str, resource: LocalResource) -> None:
+        def renew(left_s: float) -> str:
+            return self._url("UPLOAD", item, resource, left_s)
+
+        item = _declaration(resource)
+        with resource.opener() as open_stream:
+            _transfer.upload(url, resource.name, resource.size or 0, open_stream, self._watch(renew))
 
     def _declare(self, resources: List[LocalResource]) -> Dict[str, _Address]:
-        items = [{"uid": _taskwire.uid_bytes(resource.uid), "size": resource.size or 0,
-                  "sha256": _digest_of(resource)} for resource in resources]
-        return self._addresses("UPLOAD", items, [resource.uid for resource in resources])
+        return self._addresses("UPLOAD", [_declaration(resource) for resource in resources],
+                               [resource.uid for resource in resources])
 
-    def _addresses(self, verb: str, items: List[Dict[str, Any]], uids: List[str]) -> Dict[str, _Address]:
+    def _addresses(self, verb: str, items: List[Dict[str, Any]], uids: List[str],
+                   timeout_s: Optional[float] = None) -> Dict[str, _Address]:
         session = self.session
         out = {uid: _Address("", "OBJECT_UNKNOWN", "the broker knows no address for it") for uid in uids}
-        for row in session.ask(verb, {"items": items})["items"]:
+        for row in session.ask(verb, {"items": items}, timeout_s)["items"]:
             code = session.error(row["code"], "").code if row.get("code") else ""
             out[_taskwire.uid_text(row["uid"])] = _Address(session.complete_url(row.get("url") or ""), code,
                                                            row.get("message") or "refused")
@@ -173,11 +182,20 @@ class Bus:
 
     def read_object(self, resource: RemoteResource) -> Iterator[bytes]:
         """The bytes of a resource, block by block."""
-        addresses = self._addresses("DOWNLOAD", [{"uid": _taskwire.uid_bytes(resource.uid)}], [resource.uid])
-        address = addresses[resource.uid]
+        def url(timeout_s: Optional[float] = None) -> str:
+            return self._url("DOWNLOAD", {"uid": _taskwire.uid_bytes(resource.uid)}, resource, timeout_s)
+
+        return _transfer.download(url(), resource.name, self._watch(url))
+
+    def _url(self, verb: str, item: Dict[str, Any], resource: ResourceBase, timeout_s: Optional[float]) -> str:
+        address = self._addresses(verb, [item], [resource.uid], timeout_s)[resource.uid]
         if address.code:
             raise error_of(address.code, f"{resource.name}: {address.message}")
-        return _transfer.download(address.url, resource.name)
+        return address.url
+
+    def _watch(self, renew: Callable[[float], str]) -> _transfer.Watch:
+        process = current_process()
+        return watch_of(self.session, None if process is None else process.delivery, renew)
 
     # ---- Asking
 
@@ -237,6 +255,23 @@ class _Address(NamedTuple):
     url: str
     code: str
     message: str
+
+
+def watch_of(session: Session, delivery: Optional[Delivery], renew: Callable[[float], str]) -> _transfer.Watch:
+    """What ends a transfer: the end of its session, and that the task it is for is no longer wanted here."""
+    def ended() -> Optional[str]:
+        if delivery is not None and delivery.cancelled is not None:
+            return f"the task is no longer this worker's: {delivery.cancelled}"
+        return "the session was closed" if session.is_over or session.is_aborting else None
+
+    def on_wait(text: str) -> None:
+        session.note("WARNING", "OBJECT-STORE-AWAY", f'text="{text}"')
+
+    return _transfer.Watch(renew, ended, on_wait, delivery is not None)
+
+
+def _declaration(resource: LocalResource) -> Dict[str, Any]:
+    return {"uid": _taskwire.uid_bytes(resource.uid), "size": resource.size or 0, "sha256": _digest_of(resource)}
 
 
 def _is_ours(session: Session) -> bool:

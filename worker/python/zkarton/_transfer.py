@@ -1,126 +1,301 @@
-"""Bytes of resources over HTTP: presigned addresses from the broker, streamed, connections kept."""
+"""Bytes of resources over HTTP: presigned addresses from the broker, streamed, connections kept.
+
+What may pass (nothing listens, a lost connection, a 5xx) is tried again with growing pauses until nothing has moved
+for the patience; an address that is refused, or leads nowhere for long, is renewed (docs/objects.md, Transfers).
+"""
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import random
+import re
 import threading
 import time
-from typing import IO, Any, Dict, Iterator, Optional, Tuple
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import IO, Any, Callable, Dict, Iterator, Optional, Tuple
 from urllib.parse import urljoin, urlsplit
 
 from .exceptions import ZkartonError, error_of
 
 BLOCK_BYTES = 1 << 18
 TIMEOUT_S = 60.0
-TRIES = 4
-PAUSE_S = 0.2
+PATIENCE_S = 5 * 60.0
+PATIENCE_IN_TASK_S = 60 * 60.0
+PAUSE_LEAST_S = 0.05
+PAUSE_MOST_S = 2.0
+LOOK_S = 0.1  # so often a pause looks whether it is still wanted
+RENEW_AFTER_TRIES = 8  # in vain, about 8 seconds: the broker may have another address by now
+LOST_UPLOADS_MAX = 5  # tries that moved something and failed: an upload begins again each time
 REDIRECTS_MAX = 5
+REFUSAL_BYTES = 4096
 _ELSEWHERE = (301, 302, 303, 307, 308)
 # What may succeed when it is tried again.
 _AGAIN = (408, 429, 500, 502, 503, 504, 507)
+# What another address may help against.
+_STALE = (403, 404)
 
 _local = threading.local()
 if hasattr(os, "register_at_fork"):
     # A connection is the parent's; its bytes and the child's would mix.
-    os.register_at_fork(after_in_child=_local.__dict__.clear)
+    os.register_at_fork(after_in_child=lambda: _local.__dict__.clear())
+
+#: Set by whoever waits for a transfer on another thread and does not want it any more.
+given_up: ContextVar[Optional[threading.Event]] = ContextVar("zkarton_given_up", default=None)
 
 
-def _connection(url: str, fresh: bool) -> Tuple[http.client.HTTPConnection, str]:
-    """A kept connection of this thread to the host of url, and the rest of it."""
-    parts = urlsplit(url)
-    kept: Dict[Tuple[str, str], http.client.HTTPConnection] = _local.__dict__.setdefault("kept", {})
-    key = (parts.scheme, parts.netloc)
-    connection = kept.get(key)
-    if connection is None or fresh:
-        if connection is not None:
-            connection.close()
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kept[key] = kind(parts.netloc, timeout=TIMEOUT_S, blocksize=BLOCK_BYTES)
-    return connection, parts.path + (f"?{parts.query}" if parts.query else "")
+@dataclass
+class Watch:
+    """What a transfer asks of whoever wants it."""
+
+    renew: Callable[[float], str]  # another address, within so many seconds
+    ended: Callable[[], Optional[str]]  # why it is not wanted any more; None: it is
+    on_wait: Callable[[str], None]  # told once when it begins to wait
+    in_task: bool = False
 
 
-def _refusal(name: str, what: str, response: http.client.HTTPResponse) -> ZkartonError:
-    text = response.read(2048).decode("utf-8", "replace").strip()
-    code = {403: "DENIED", 404: "NOT_FOUND", 413: "TOO_LARGE", 507: "DISK_FULL", 503: "BUSY"}.get(response.status, "IO")
-    return error_of(code, f"{name}: {what} ended with HTTP {response.status}{': ' + text if text else ''}")
+class _Refusal(Exception):
+    """An HTTP status that is no success."""
+
+    def __init__(self, status: int, error: ZkartonError) -> None:
+        super().__init__(str(error))
+        self.status = status
+        self.error = error
 
 
-def upload(url: str, name: str, size: int, open_stream: Any) -> None:
-    """PUTs ``size`` bytes of what ``open_stream()`` (a context manager) gives."""
-    error: Optional[Exception] = None
-    for attempt in range(TRIES):
-        connection, target = _connection(url, fresh=attempt > 0)
-        try:
-            with open_stream() as stream:
-                connection.request("PUT", target, body=_exactly(stream, size, name),
-                                   headers={"Content-Length": str(size)})
-            response = connection.getresponse()
-            if response.status in (200, 201, 204):
-                response.read()
+class _Run:
+    """One transfer over all of its tries."""
+
+    def __init__(self, url: str, name: str, what: str, watch: Watch) -> None:
+        self.url = url
+        self.name = name
+        self.what = what
+        self.watch = watch
+        self.patience_s = PATIENCE_IN_TASK_S if watch.in_task else PATIENCE_S
+        self.is_told = False
+        self.lost_uploads = 0
+        self.moved()
+
+    def moved(self) -> None:
+        """Something has: the patience begins anew."""
+        self.give_up_s = time.monotonic() + self.patience_s
+        self.pause_s = PAUSE_LEAST_S
+        self.tries_in_vain = 0
+        self.is_renewed = False  # since something moved: a second refusal is final
+
+    def moved_of_upload(self) -> None:
+        """What a try that failed had moved is lost: not for ever."""
+        self.lost_uploads += 1
+        if self.lost_uploads < LOST_UPLOADS_MAX:
+            self.moved()
+
+    def failed(self, problem: Exception) -> None:
+        """After a try that failed: returns when to try again, else raises."""
+        status = problem.status if isinstance(problem, _Refusal) else 0
+        may_pass = not status or status in _AGAIN
+        is_stale = status in _STALE and not self.is_renewed
+        self.tries_in_vain += may_pass
+        if is_stale or (may_pass and self.tries_in_vain % RENEW_AFTER_TRIES == 0):
+            is_renewed = self._renew()
+            self.is_renewed = is_stale and is_renewed
+            if self.is_renewed:
                 return
-            refusal = _refusal(name, "the upload", response)
-            response.read()
-            if response.status not in _AGAIN:
-                raise refusal
-            error = refusal
-        except (OSError, http.client.HTTPException) as problem:
-            error = problem
-        if attempt:
-            time.sleep(PAUSE_S * 2 ** attempt)
-    raise ZkartonError(f"{name}: the upload failed: {error!r}", "IO") from error
+            may_pass = True
+        left_s = self.give_up_s - time.monotonic()
+        pause_s = self.pause_s / 2 + random.random() * self.pause_s / 2
+        if not may_pass or pause_s > left_s:
+            raise self._error(problem) from problem
+        if not self.is_told:
+            self.is_told = True
+            self.watch.on_wait(f"{self.name}: object store unreachable, retrying: {_text(problem)}")
+        self._wait(pause_s)
+        self.pause_s = min(self.pause_s * 2, PAUSE_MOST_S)
 
+    def _error(self, problem: Exception) -> ZkartonError:
+        if isinstance(problem, _Refusal):
+            return problem.error
+        return ZkartonError(f"{self.name}: the {self.what} failed: {_text(problem)}", "IO")
 
-def _exactly(stream: IO[bytes], size: int, name: str) -> Iterator[bytes]:
-    left = size
-    while left:
-        block = stream.read(min(left, BLOCK_BYTES))
-        if not block:
-            raise ZkartonError(f"{name}: ends {left} bytes before its size", "IO")
-        left -= len(block)
-        yield block
-
-
-def download(url: str, name: str) -> Iterator[bytes]:
-    """GETs it block by block; goes on where a broken connection stopped."""
-    done = 0
-    attempt = 0
-    redirects = 0
-    error: Optional[Exception] = None
-    while attempt < TRIES:
-        connection, target = _connection(url, fresh=attempt > 0)
+    def _renew(self) -> bool:
         try:
-            connection.request("GET", target, headers={"Range": f"bytes={done}-"} if done else {})
+            self.url = self.watch.renew(max(self.give_up_s - time.monotonic(), 0))
+            return True
+        except ZkartonError as error:
+            if not error.is_retryable:
+                raise
+            return False  # as a store that is away
+
+    def _wait(self, pause_s: float) -> None:
+        until_s = time.monotonic() + pause_s
+        event = given_up.get()
+        while True:
+            why = "given up" if event is not None and event.is_set() else self.watch.ended()
+            if why is not None:
+                raise ZkartonError(f"{self.name}: the {self.what} was cancelled: {why}", "CANCELLED")
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(left_s, LOOK_S))
+
+
+def _text(problem: Exception) -> str:
+    if isinstance(problem, _Refusal):
+        return problem.error.message
+    return f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+
+
+# ---- Connections
+
+_Key = Tuple[str, str]
+
+
+def _kept() -> Dict[_Key, http.client.HTTPConnection]:
+    kept: Dict[_Key, http.client.HTTPConnection] = _local.__dict__.setdefault("kept", {})
+    return kept
+
+
+@contextlib.contextmanager
+def _connection(url: str) -> Iterator[Tuple[http.client.HTTPConnection, str]]:
+    """A connection of this thread to the host of url, and the rest of it; kept only after a whole exchange."""
+    parts = urlsplit(url)
+    key = (parts.scheme, parts.netloc)
+    connection = _kept().pop(key, None)
+    if connection is None:
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.netloc, timeout=TIMEOUT_S, blocksize=BLOCK_BYTES)
+    try:
+        yield connection, parts.path + (f"?{parts.query}" if parts.query else "")
+    except BaseException:
+        connection.close()
+        raise
+    _kept()[key] = connection
+
+
+def _is_kept(url: str) -> bool:
+    parts = urlsplit(url)
+    return (parts.scheme, parts.netloc) in _kept()
+
+
+def _refusal(name: str, what: str, response: http.client.HTTPResponse) -> _Refusal:
+    """Of the server's document only the code: the rest may name keys, and goes to logs and errors of tasks."""
+    found = re.search(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>", response.read(REFUSAL_BYTES))
+    why = f": {found.group(1).decode()}" if found else ""
+    code = {403: "DENIED", 404: "NOT_FOUND", 413: "TOO_LARGE", 507: "DISK_FULL", 503: "BUSY"}.get(response.status, "IO")
+    return _Refusal(response.status, error_of(code, f"{name}: the {what} ended with HTTP {response.status}{why}"))
+
+
+# ---- Upload
+
+def upload(url: str, name: str, size: int, open_stream: Callable[[], Any], watch: Watch) -> None:
+    """PUTs ``size`` bytes of what ``open_stream()`` (a context manager, opened anew for each try) gives."""
+    run = _Run(url, name, "upload", watch)
+    while True:
+        was_kept = _is_kept(run.url)
+        with open_stream() as stream:
+            blocks = _Blocks(stream, size, name)
+            try:
+                _put(run.url, name, size, blocks)
+                return
+            except _Refusal as refusal:
+                problem: Exception = refusal
+            except (OSError, http.client.HTTPException) as lost:
+                if blocks.problem is not None:
+                    raise  # the file's, not the network's
+                problem = lost
+        if was_kept and not isinstance(problem, _Refusal):
+            continue  # the server had closed it meanwhile: a new one will do
+        if blocks.done and not (isinstance(problem, _Refusal) and problem.status in _STALE):
+            run.moved_of_upload()
+        run.failed(problem)
+
+
+def _put(url: str, name: str, size: int, blocks: _Blocks) -> None:
+    with _connection(url) as (connection, target):
+        try:
+            connection.request("PUT", target, body=blocks, headers={"Content-Length": str(size)})
+        except (BrokenPipeError, ConnectionResetError) as lost:
+            # A server that refuses may close before it has read everything.
+            try:
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException):
+                raise lost from None
+        else:
             response = connection.getresponse()
-            if response.status in _ELSEWHERE and redirects < REDIRECTS_MAX and response.headers.get("Location"):
-                response.read()
-                redirects += 1
-                url = urljoin(url, response.headers["Location"])
-                continue
-            if response.status not in (200, 206):
-                refusal = _refusal(name, "the download", response)
-                response.read()
-                if response.status not in _AGAIN:
-                    raise refusal
-                error = refusal
-            else:
-                skip = done if response.status == 200 else 0
-                while True:
-                    block = response.read(BLOCK_BYTES)
-                    if not block:
-                        break
-                    if skip:
-                        dropped = min(skip, len(block))
-                        skip -= dropped
-                        block = block[dropped:]
+        if response.status not in (200, 201, 204):
+            raise _refusal(name, "upload", response)
+        response.read()
+
+
+class _Blocks:
+    """The bytes of one try."""
+
+    def __init__(self, stream: IO[bytes], size: int, name: str) -> None:
+        self._stream = stream
+        self._left = size
+        self._name = name
+        self.done = 0
+        self.problem: Optional[OSError] = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self._left:
+            try:
+                block = self._stream.read(min(self._left, BLOCK_BYTES))
+            except OSError as problem:
+                self.problem = problem
+                raise
+            if not block:
+                raise ZkartonError(f"{self._name}: ends {self._left} bytes before its size", "IO")
+            self._left -= len(block)
+            yield block
+            self.done += len(block)
+
+
+# ---- Download
+
+def download(url: str, name: str, watch: Watch) -> Iterator[bytes]:
+    """GETs it block by block; goes on where a broken connection stopped."""
+    run = _Run(url, name, "download", watch)
+    done = 0
+    redirects = 0
+    while True:
+        was_kept = _is_kept(run.url)
+        before = done
+        try:
+            with _connection(run.url) as (connection, target):
+                connection.request("GET", target, headers={"Range": f"bytes={done}-"} if done else {})
+                response = connection.getresponse()
+                place = response.headers.get("Location")
+                if response.status in _ELSEWHERE and redirects < REDIRECTS_MAX and place:
+                    response.read()
+                    redirects += 1
+                    run.url = urljoin(run.url, place)
+                    continue
+                if response.status not in (200, 206):
+                    raise _refusal(name, "download", response)
+                for block in _blocks_of(response, done if response.status == 200 else 0):
                     done += len(block)
-                    if block:
-                        yield block
-                if not response.length:
-                    return
-                error = http.client.IncompleteRead(b"", response.length)
-        except (OSError, http.client.HTTPException) as problem:
-            error = problem
-        attempt += 1
-        if attempt > 1:
-            time.sleep(PAUSE_S * 2 ** attempt)
-    raise ZkartonError(f"{name}: the download failed: {error!r}", "IO") from error
+                    run.moved()
+                    run.is_told = False
+                    yield block
+                if response.length:
+                    raise http.client.IncompleteRead(b"", response.length)
+                return
+        except (OSError, http.client.HTTPException, _Refusal) as problem:
+            if was_kept and done == before and not isinstance(problem, _Refusal):
+                continue  # the server had closed it meanwhile: a new one will do
+            url = run.url
+            run.failed(problem)
+            redirects = redirects if run.url == url else 0
+
+
+def _blocks_of(response: http.client.HTTPResponse, skip: int) -> Iterator[bytes]:
+    """Without the first ``skip`` bytes, which came before."""
+    while True:
+        block = response.read(BLOCK_BYTES)
+        if not block:
+            return
+        dropped = min(skip, len(block))
+        skip -= dropped
+        if dropped < len(block):
+            yield block[dropped:]

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import uuid
 import zipfile
-from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Union
+from typing import IO, Any, Callable, ContextManager, Dict, Iterator, List, Optional, Union
 
 from .exceptions import ZkartonError
 
@@ -181,6 +181,21 @@ class LocalResource(ResourceBase):
                 self.fd.close()
         else:
             raise RuntimeError("Can't upload resource without content")
+
+    @contextlib.contextmanager
+    def opener(self) -> Iterator[Callable[[], ContextManager[IO[bytes]]]]:
+        """What opens its bytes from the start, as often as an upload has to begin again."""
+        if self.fd is None:
+            yield self.open
+            return
+        with self.open() as stream:  # closed, if it is to be, when the upload is through
+
+            @contextlib.contextmanager
+            def again() -> Iterator[IO[bytes]]:
+                stream.seek(0)
+                yield stream
+
+            yield again
 
     def upload(self, backend: Any) -> None:
         """To a backend with Karton's ``upload_object(bucket, uid, content)``."""

@@ -262,6 +262,11 @@ class Session:
     def is_over(self) -> bool:
         return self._is_over
 
+    @property
+    def is_aborting(self) -> bool:
+        """What is in process is not to be finished."""
+        return self._level >= 2
+
     def error(self, code: Any, message: str) -> ZkartonError:
         return error_of(code, message)
 

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import IO, AsyncIterator, Optional
 
 from .. import resource as sync
+from .._threads import on_a_thread
 
 
 class RemoteResource(sync.RemoteResource):
@@ -26,11 +27,11 @@ class RemoteResource(sync.RemoteResource):
 
     async def download(self) -> bytes:  # type: ignore[override]
         """Downloads into memory; the bytes."""
-        return await asyncio.to_thread(super().download)
+        return await on_a_thread(super().download)
 
     async def download_to_file(self, path: str) -> None:  # type: ignore[override]
         """Downloads into the file."""
-        await asyncio.to_thread(super().download_to_file, path)
+        await on_a_thread(super().download_to_file, path)
 
     @contextlib.asynccontextmanager
     async def download_temporary_file(self, suffix: Optional[str] = None  # type: ignore[override]

@@ -15,6 +15,7 @@ from .._logging import ASYNC_LINE_FORMAT, say
 from .._session import Delivery, Options, Question, Receipt, Session
 from .._session.delivery import Answerable
 from .._tables import LIMITS
+from .._threads import on_a_thread
 from ..config import Config, parse_duration
 from ..exceptions import ConfigError, HardShutdownInterrupt, TaskTimeoutError
 from ..resource import RemoteResource as SyncRemoteResource
@@ -105,7 +106,7 @@ class Producer(sync.Producer):
             backend.send(task, delivery)  # a test kit's
             return None
         if _taskwire.local_resources(task):
-            await asyncio.to_thread(backend.upload, task)
+            await on_a_thread(backend.upload, task)
         receipt = Receipt(_taskwire.pack_task(task), delivery, is_waited_for)
         future = _future_of(receipt) if is_waited_for else None
         backend.session.submit_receipt(receipt)

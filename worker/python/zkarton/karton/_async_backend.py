@@ -16,6 +16,7 @@ from karton.core.config import Config
 from karton.core.task import Task, TaskState
 
 from .._session import Session
+from .._threads import on_a_thread
 from ._backend import TAKE_MOST_S, KartonBackend
 from ._errors import NotServedError
 
@@ -59,7 +60,7 @@ class KartonAsyncBackend(KartonBackendBase):
         method = getattr(self._plain, name)
         if not callable(method):
             raise NotServedError(f"backend.{name}", "the look-alike of karton-core 5.9.1 does not have it")
-        return functools.partial(asyncio.to_thread, method)
+        return functools.partial(on_a_thread, method)
 
     async def connect(self) -> None:
         """Binds the backend to the running loop; sessions are opened when they are needed."""
@@ -125,7 +126,7 @@ class KartonAsyncBackend(KartonBackendBase):
         """Nothing to do: the broker counts."""
 
     async def upload_object(self, bucket: str, object_uid: str, content: Union[bytes, IO[bytes]]) -> None:
-        await asyncio.to_thread(self._plain.upload_object, bucket, object_uid, content)
+        await on_a_thread(self._plain.upload_object, bucket, object_uid, content)
 
 
 def _widen(worker: Session) -> None:

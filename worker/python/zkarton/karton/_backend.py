@@ -25,7 +25,7 @@ from karton.core.backend import (
 from karton.core.config import Config
 from karton.core.exceptions import HardShutdownInterrupt
 from karton.core.resource import LocalResourceBase, RemoteResource
-from karton.core.task import Task, TaskState
+from karton.core.task import Task, TaskState, get_current_task
 
 from .._session import Delivery, Session
 from ..exceptions import ZkartonError
@@ -94,7 +94,7 @@ class KartonBackend(KartonBackendBase):
                  service_info: Optional[KartonServiceInfo] = None) -> None:
         super().__init__(config, identity, service_info)
         self.sessions = Sessions(config, identity)
-        self.objects = Objects(self.sessions)
+        self.objects = Objects(self.sessions, self._delivery_here)
         self._bind: Optional[KartonBind] = None
         self._deliveries: Dict[str, Delivery] = {}  # in hand, by task_uid
         self._declared: Dict[str, LocalResourceBase] = {}  # of tasks that are being sent, by uid
@@ -279,6 +279,10 @@ class KartonBackend(KartonBackendBase):
         return new_task
 
     # ---- Tasks, worked on
+
+    def _delivery_here(self) -> Optional[Delivery]:
+        task = get_current_task()
+        return None if task is None else self._deliveries.get(task.task_uid)
 
     def consume_routed_task(self, identity: str, timeout: int = 5) -> Optional[Task]:
         worker = self.sessions.worker

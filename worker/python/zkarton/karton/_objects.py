@@ -6,10 +6,11 @@ import hashlib
 import io
 import os
 import uuid
-from typing import IO, Any, Callable, Dict, Iterator, Tuple, Union
+from typing import IO, Any, Callable, Dict, Iterator, Optional, Tuple, Union
 
 from .. import _transfer
-from .._session import Session
+from .._bus import watch_of
+from .._session import Delivery, Session
 from .._taskwire import uid_bytes
 from ..exceptions import ZkartonError, error_of
 from ._errors import NotServedError
@@ -67,12 +68,14 @@ def _key(uid: str) -> bytes:
 class Objects:
     """Of one backend."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, delivery_here: Callable[[], Optional[Delivery]]) -> None:
         self._sessions = sessions
+        self._delivery_here = delivery_here  # of the task that is in process here
         self.hashes: Dict[str, str] = {}  # of what was uploaded for a task that is not sent yet, by uid
 
-    def _address(self, session: Session, verb: str, item: Dict[str, Any], uid: str) -> str:
-        answer = session.ask(verb, {"items": [item]})["items"][0]
+    def _address(self, session: Session, verb: str, item: Dict[str, Any], uid: str,
+                 timeout_s: Optional[float] = None) -> str:
+        answer = session.ask(verb, {"items": [item]}, timeout_s)["items"][0]
         if answer.get("code"):
             raise error_of(answer["code"], f"object {uid}: {answer.get('message') or 'refused'}")
         return session.complete_url(answer["url"])
@@ -89,14 +92,16 @@ class Objects:
             yield stream
 
         for _ in range(IN_USE_TRIES):
+            session = self._sessions.sender
+            item = {"uid": _key(uid), "size": size, "sha256": sha256}
             try:
-                url = self._address(self._sessions.sender, "UPLOAD", {"uid": _key(uid), "size": size, "sha256": sha256}, uid)
+                url = self._address(session, "UPLOAD", item, uid)
             except ZkartonError as error:
                 if error.code != "IN_USE":
                     raise
                 uid = draw_uid()
                 continue
-            _transfer.upload(url, uid, size, rewound)
+            _transfer.upload(url, uid, size, rewound, self._watch(session, "UPLOAD", item, uid))
             self.hashes[uid] = sha256.hex()
             return
         raise ZkartonError(f"object {uid}: its uid is taken", "IN_USE")
@@ -104,14 +109,22 @@ class Objects:
     def blocks(self, uid: str) -> Iterator[bytes]:
         """The object, block by block."""
         item = {"uid": _key(uid)}
+        session = self._sessions.sender
         try:
-            url = self._address(self._sessions.sender, "DOWNLOAD", item, uid)
+            url = self._address(session, "DOWNLOAD", item, uid)
         except ZkartonError as error:
             if error.code != "OBJECT_UNKNOWN":
                 raise
             # Not of a task that this service works on: a dashboard may look at it all the same.
-            url = self._address(self._sessions.operator, "DOWNLOAD", item, uid)
-        return _transfer.download(url, uid)
+            session = self._sessions.operator
+            url = self._address(session, "DOWNLOAD", item, uid)
+        return _transfer.download(url, uid, self._watch(session, "DOWNLOAD", item, uid))
+
+    def _watch(self, session: Session, verb: str, item: Dict[str, Any], uid: str) -> _transfer.Watch:
+        def renew(left_s: float) -> str:
+            return self._address(session, verb, item, uid, left_s)
+
+        return watch_of(session, self._delivery_here(), renew)
 
     def open(self, uid: str) -> ObjectStream:
         """The object as a stream."""
