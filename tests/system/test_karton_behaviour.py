@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import unittest
 import uuid
+from unittest import mock
 
 import msgpack
 
@@ -422,6 +424,62 @@ class LastReport(unittest.TestCase):
         self.assertTrue(session.join(DEADLINE_S))
         peer.send("WAIT", {"root": sent["uid"]})
         self.assertEqual(peer.expect("DONE")["finished"], 1)
+
+
+class Revoked(unittest.TestCase):
+    """A service whose leases ended while it was asleep: what waits in it is another's, and is not begun."""
+
+    def test_five_tasks_that_wait(self):
+        sys.path.insert(0, PACKAGE)
+        self.addCleanup(sys.path.remove, PACKAGE)
+        from karton.core.backend import KartonBind
+        from karton.core.config import Config
+        from zkarton._session import Session
+        from zkarton.karton import _sessions
+        from zkarton.karton._backend import KartonBackend
+
+        awake = threading.Event()
+        awake.set()
+        notes = []
+
+        class Sleepy(Session):
+            def _turn(self):
+                awake.wait()
+                return super()._turn()
+
+            def note(self, level, note_id, text):
+                notes.append(note_id)
+
+            def __setattr__(self, name, value):
+                if name != "note":
+                    super().__setattr__(name, value)
+
+        broker = self.enterContext(Broker({"broker": {"heartbeat": "100ms", "expiry": "500ms"}}))
+        config = Config(check_sections=False)
+        config.load_from_dict({"zkarton": {"address": broker.endpoints["broker"]}})
+        backend = KartonBackend(config, "test.sleepy")
+        self.addCleanup(backend.sessions.close)
+        self.addCleanup(awake.set)
+        options = backend._worker_options
+        bind = KartonBind(identity="test.sleepy", info=None, version="5.9.1", persistent=True, filters=[{"type": "any"}],
+                          service_version=None, is_async=False)
+        with mock.patch.object(_sessions, "Session", Sleepy), mock.patch.object(
+                backend, "_worker_options", lambda bind: dict(options(bind), window=8, guard=False)):
+            backend.register_bind(bind)
+        peer = self.enterContext(Peer(broker.endpoints["broker"]))
+        peer.hello("worker", "test.sleepy", expiry_ms=PATIENCE_MS, join=True)
+        for _ in range(5):
+            peer.submit(task({"type": "any"}))
+        until("they are here", lambda: backend.sessions.worker.reports.work.qsize() == 5)
+        awake.clear()
+        peer.credit(5)
+        taken = []
+        while len(taken) < 5:
+            taken += peer.deliver(DEADLINE_S)
+        awake.set()
+        until("they are revoked", lambda: notes.count("DELIVERY-REVOKED") == 5)
+        self.assertIsNone(backend.consume_routed_task("test.sleepy", 1))
+        until("they are out of hand", lambda: not backend.sessions.worker.reports.table)
 
 
 if __name__ == "__main__":

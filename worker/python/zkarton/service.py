@@ -287,9 +287,6 @@ class Consumer(_Service):
             raise raised  # sys.exit ends the service; the task is Crashed
 
     def _work_on(self, delivery: Delivery, session: Session) -> None:
-        if not session.is_wanted(delivery):
-            session.finish(delivery, "Returned")
-            return
         session.begin(delivery)
         state, error, delay_ms = "Crashed", None, 0
         before = None

@@ -212,10 +212,19 @@ class Session:
             self._put_lazily(self.questions.take_log, packed)
 
     def take(self, timeout_s: Optional[float] = None) -> Optional[Delivery]:
-        """The next delivery for a slot; None: nothing more comes. Raises queue.Empty."""
-        return self.reports.work.get(timeout=timeout_s)
+        """The next delivery for a slot; None: nothing more comes. Raises queue.Empty.
 
-    def is_wanted(self, delivery: Delivery) -> bool:
+        What need not begin any more is given back here, and never seen.
+        """
+        until_s = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = None if until_s is None else max(until_s - time.monotonic(), 0)
+            delivery = self.reports.work.get(timeout=left_s)
+            if delivery is None or self._is_wanted(delivery):
+                return delivery
+            self.finish(delivery, "Returned")
+
+    def _is_wanted(self, delivery: Delivery) -> bool:
         """Whether ``process`` should start: not of a cancelled task, and nothing once the session is asked to end,
         however soon the I/O thread hears of it."""
         return delivery.cancelled is None and self._level == 0

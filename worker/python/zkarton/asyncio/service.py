@@ -209,9 +209,6 @@ class Consumer(sync.Consumer):
         work.result()
 
     async def _work(self, delivery: Delivery, session: Session) -> None:
-        if not session.is_wanted(delivery):
-            session.finish(delivery, "Returned")
-            return
         session.begin(delivery)
         loop = asyncio.get_running_loop()
         ours = asyncio.current_task()
@@ -258,7 +255,6 @@ class Consumer(sync.Consumer):
         self._session = session = self.backend.open(self.session_options(), on_delivery)
         if self._shutdown:
             session.stop(1)
-        work = session.reports.work
         is_more = True
         try:
             while is_more or self._working:
@@ -266,7 +262,7 @@ class Consumer(sync.Consumer):
                 wake.clear()
                 while is_more and len(self._working) < session.options.concurrency:
                     try:
-                        delivery = work.get_nowait()
+                        delivery = session.take(0)
                     except queue.Empty:
                         break
                     if delivery is None:
