@@ -8,36 +8,6 @@
 #include "http/s3_ask.h"
 #include "object/xml.h"
 
-// Parameters of requests that this store does not know.
-static const char *const others[] = {"accelerate",
-                                     "acl",
-                                     "analytics",
-                                     "attributes",
-                                     "cors",
-                                     "encryption",
-                                     "intelligent-tiering",
-                                     "inventory",
-                                     "legal-hold",
-                                     "lifecycle",
-                                     "logging",
-                                     "metrics",
-                                     "notification",
-                                     "object-lock",
-                                     "ownershipControls",
-                                     "policy",
-                                     "policyStatus",
-                                     "publicAccessBlock",
-                                     "replication",
-                                     "requestPayment",
-                                     "restore",
-                                     "retention",
-                                     "select",
-                                     "tagging",
-                                     "torrent",
-                                     "versionId",
-                                     "versions",
-                                     "website"};
-
 bool
 s3_is_signed(struct MHD_Connection *connection)
 {
@@ -185,19 +155,6 @@ has_body(const struct s3_ask *call)
            s3_ask_header(call, "Transfer-Encoding") != NULL;
 }
 
-static void
-check_known(struct s3_ask *call)
-{
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (has(call, others[i])) {
-            s3_ask_fail(call, S3_NOT_IMPLEMENTED, NULL);
-        }
-    }
-    if (s3_ask_header(call, "x-amz-copy-source") != NULL) {
-        s3_ask_fail(call, S3_NOT_IMPLEMENTED, "this store does not copy objects");
-    }
-}
-
 // A refusal at the headers: the body is read and dropped where that is cheap, since a client that
 // is still sending would see a broken connection instead of the answer.
 static enum MHD_Result
@@ -213,7 +170,7 @@ static enum MHD_Result
 begin(struct MHD_Connection *connection, struct s3_ask *call)
 {
     if (call->code == S3_OK) {
-        check_known(call);
+        s3_check_known(call);
     }
     if (call->code == S3_OK && has_body(call)) {
         s3_put_begin(call);

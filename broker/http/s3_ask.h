@@ -77,6 +77,12 @@ s3_put_take(struct s3_ask *call, const char *data, size_t len);
 enum MHD_Result
 s3_put_end(struct MHD_Connection *connection, struct s3_ask *call);
 
+// ---- s3_known.c
+
+// Fails what asks for something that this store does not do: NOT_IMPLEMENTED.
+void
+s3_check_known(struct s3_ask *call);
+
 // ---- s3_get.c
 
 enum MHD_Result

@@ -43,19 +43,24 @@ parse_hash(const char *text, uint8_t sha256[32])
 static void
 add_checksum(struct s3_ask *call, const char *header)
 {
-    struct s3_checksum *checksum =
-        call->checksums_count < S3_CHECKSUMS_MAX ? s3_checksum_new(header) : NULL;
-    if (checksum != NULL) {
+    struct s3_checksum *checksum = s3_checksum_new(header);
+    if (checksum == NULL) {
+        s3_ask_fail(call, S3_NOT_IMPLEMENTED, "this store does not know this checksum");
+    } else if (call->checksums_count == S3_CHECKSUMS_MAX) {
+        s3_checksum_destroy(&checksum);
+        s3_ask_fail(call, S3_INVALID_REQUEST, "a body has at most two checksums");
+    } else {
         call->checksums[call->checksums_count++] = checksum;
     }
 }
 
-// The checksums that are said in headers, or will be behind the body.
+// The checksums of the body that are said in headers, or will be behind the body.
 static void
 find_checksums(struct s3_ask *call)
 {
     const char *md5 = s3_ask_header(call, "Content-MD5");
     const char *trailer = s3_ask_header(call, "x-amz-trailer");
+    bool is_of_whole = strcmp(call->method, MHD_HTTP_METHOD_POST) == 0 && call->key != NULL;
     if (md5 != NULL) {
         if (strlen(md5) != 24 || md5[22] != '=' || md5[23] != '=') {
             s3_ask_fail(call, S3_INVALID_DIGEST, NULL);
@@ -65,12 +70,20 @@ find_checksums(struct s3_ask *call)
     }
     for (size_t i = 0; i < call->asked.headers_count; i++) {
         const char *name = call->headers[i].name;
-        if (strncasecmp(name, "x-amz-checksum-", 15) == 0) {
+        if (strncasecmp(name, "x-amz-checksum-", 15) != 0) {
+            continue;
+        }
+        if (!is_of_whole) {
             add_checksum(call, name);
+        } else if (strcasecmp(name, "x-amz-checksum-algorithm") != 0 &&
+                   strcasecmp(name, "x-amz-checksum-type") != 0) {
+            s3_ask_fail(call, S3_NOT_IMPLEMENTED, "parts have checksums here, the whole has none");
         }
     }
     if (trailer != NULL && call->chunked != NULL) {
         add_checksum(call, trailer);
+    } else if (trailer != NULL) {
+        s3_ask_fail(call, S3_INVALID_REQUEST, "x-amz-trailer is of a body in chunks");
     }
 }
 
@@ -142,8 +155,8 @@ begin_upload(struct s3_ask *call, int64_t size)
     }
     put.part = part_number(call);
     put.upload = put.part > 0 ? s3_ask_param(call, "uploadId") : NULL;
-    if (put.part > 0 && put.upload == NULL) {
-        s3_ask_fail(call, S3_INVALID_ARGUMENT, "uploadId is missing");
+    if ((put.part > 0) != (s3_ask_param(call, "uploadId") != NULL)) {
+        s3_ask_fail(call, S3_INVALID_ARGUMENT, "a part has uploadId and partNumber");
     }
     if (put.part == 0) {
         s3_put_condition(call, &put.condition);
@@ -166,7 +179,7 @@ s3_put_begin(struct s3_ask *call)
 {
     int64_t size = 0;
     find_size(call, &size);
-    if (call->code == S3_OK && is_object(call)) {
+    if (call->code == S3_OK) {
         find_checksums(call);
     }
     if (call->code == S3_OK && is_object(call)) {
@@ -182,12 +195,12 @@ static enum s3_code
 take_bytes(void *arg, const void *data, size_t len, struct problem *problem)
 {
     struct s3_ask *call = arg;
+    for (size_t i = 0; i < call->checksums_count; i++) {
+        s3_checksum_update(call->checksums[i], data, len);
+    }
     if (call->upload == NULL) {
         bytes_append(&call->document, data, len);
         return S3_OK;
-    }
-    for (size_t i = 0; i < call->checksums_count; i++) {
-        s3_checksum_update(call->checksums[i], data, len);
     }
     return object_code_of(object_upload_write(call->upload, data, len, problem));
 }
@@ -257,9 +270,10 @@ check_end(struct s3_ask *call)
     } else if (call->chunked != NULL && s3_chunked_end(call->chunked, &problem) != S3_OK) {
         s3_ask_fail(call, S3_INCOMPLETE_BODY, problem.text);
     }
-    if (call->code == S3_OK && call->upload != NULL) {
+    if (call->code == S3_OK) {
         check_sums(call);
-    } else if (call->code == S3_OK) {
+    }
+    if (call->code == S3_OK && call->upload == NULL) {
         check_document(call);
     }
     if (call->code != S3_OK) {

@@ -173,10 +173,35 @@ class S3DirTest(unittest.TestCase):
                 ("/bad-bucket?delete=", "POST", ["--data-binary", "<a>" * 30000], 400, "MalformedXML"),
                 ("/bad-bucket?delete=", "POST", ["--data-binary", "<Delete><Quiet>" + "x" * 100000], 400, "MalformedXML"),
                 ("/bad-bucket/k?partNumber=1&uploadId=..%2F..%2Fx", "PUT", ["--data-binary", "x"], 404, "NoSuchUpload"),
+                ("/bad-bucket/k?uploadId=0123", "PUT", ["--data-binary", "x"], 400, "InvalidArgument"),
+                ("/bad-bucket/k?partNumber=1", "PUT", ["--data-binary", "x"], 400, "InvalidArgument"),
+                ("/bad-bucket/k?partNumber=1", "GET", [], 501, "NotImplemented"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-tagging: a=b"], 501, "NotImplemented"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-acl: public-read"], 501, "NotImplemented"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-server-side-encryption: AES256"], 501,
+                 "NotImplemented"),
+                ("/bad-bucket/k", "GET", ["-H", "x-amz-server-side-encryption-customer-algorithm: AES256"], 501,
+                 "NotImplemented"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-copy-source: /a/b"], 501, "NotImplemented"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-checksum-md17: AAAA"], 501, "NotImplemented"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-trailer: x-amz-checksum-crc32"], 400,
+                 "InvalidRequest"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "x-amz-checksum-crc32: AAAAAA==", "-H",
+                                          "x-amz-checksum-crc32c: AAAAAA==", "-H", "x-amz-checksum-sha1: AAAA"], 400,
+                 "InvalidRequest"),
+                ("/bad-bucket/k", "PUT", ["--data-binary", "x", "-H", "If-Unmodified-Since: Tue, 01 Jan 2030 00:00:00 GMT"],
+                 501, "NotImplemented"),
+                ("/bad-bucket/k", "DELETE", ["-H", 'If-Match: "0123"'], 501, "NotImplemented"),
+                ("/bad-bucket/k?uploadId=0123", "POST", ["--data-binary", "<a/>", "-H", "x-amz-checksum-crc32: AAAAAA=="], 501,
+                 "NotImplemented"),
+                ("/bad-bucket?delete=", "POST", ["--data-binary", "<Delete><Object><Key>k</Key></Object></Delete>", "-H",
+                                                 "x-amz-checksum-crc32: AAAAAA=="], 400, "BadDigest"),
         ):
-            with self.subTest(target=target[:60]):
+            with self.subTest(target=target[:60], args=[arg[:60] for arg in args]):
                 got, body = curl(broker, method, target, *args)
                 self.assertEqual((status, code), (got, re.search(b"<Code>(.*)</Code>", body)[1].decode()))
+        self.assertEqual(404, curl(broker, "GET", "/bad-bucket/k")[0])
+        self.assertEqual(200, curl(broker, "PUT", "/bad-bucket/k", "--data-binary", "x", "-H", "x-amz-acl: private")[0])
         dots = "/bad-bucket/../../x"
         self.assertEqual(200, curl(broker, "PUT", dots, "--data-binary", "dots")[0])
         self.assertEqual((200, b"dots"), curl(broker, "GET", dots))
