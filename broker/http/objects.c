@@ -93,7 +93,6 @@ static enum MHD_Result
 send_file(struct MHD_Connection *connection, unsigned status, const struct opened *file,
           int64_t from, int64_t len)
 {
-    char range[96];
     struct MHD_Response *response =
         MHD_create_response_from_fd_at_offset64((uint64_t)len, file->fd, (uint64_t)from);
     if (response == NULL) {
@@ -105,9 +104,7 @@ send_file(struct MHD_Connection *connection, unsigned status, const struct opene
     reply_add(response, "Content-Type", "application/octet-stream");
     reply_add(response, "Content-Disposition", "attachment");
     if (status == MHD_HTTP_PARTIAL_CONTENT) {
-        snprintf(range, sizeof range, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, from,
-                 from + len - 1, file->size);
-        reply_add(response, "Content-Range", range);
+        range_add(response, from, len, file->size);
     }
     return reply_send(connection, status, response);
 }
@@ -115,7 +112,6 @@ send_file(struct MHD_Connection *connection, unsigned status, const struct opene
 static enum MHD_Result
 send_empty(struct MHD_Connection *connection, unsigned status, const struct opened *file)
 {
-    char range[48];
     struct MHD_Response *response =
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (response == NULL) {
@@ -123,8 +119,7 @@ send_empty(struct MHD_Connection *connection, unsigned status, const struct open
     }
     reply_add(response, "ETag", file->etag);
     if (status == MHD_HTTP_RANGE_NOT_SATISFIABLE) {
-        snprintf(range, sizeof range, "bytes */%" PRId64, file->size);
-        reply_add(response, "Content-Range", range);
+        range_add(response, 0, 0, file->size);
     }
     return reply_send(connection, status, response);
 }
@@ -173,11 +168,10 @@ objects_read(struct object_store *store, struct MHD_Connection *connection,
         close(file.fd);
         return send_empty(connection, MHD_HTTP_NOT_MODIFIED, &file);
     }
-    const char *condition = header(connection, "If-Range");
-    bool is_whole = condition != NULL && strcmp(condition, file.etag) != 0;
     int64_t from;
     int64_t len;
-    switch (range_parse(is_whole ? NULL : header(connection, "Range"), file.size, &from, &len)) {
+    switch (range_wanted(header(connection, "Range"), header(connection, "If-Range"), file.etag,
+                         NULL, file.size, &from, &len)) {
     case RANGE_PART:
         return send_file(connection, MHD_HTTP_PARTIAL_CONTENT, &file, from, len);
     case RANGE_NONE:

@@ -1,9 +1,13 @@
 #include "http/range.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "http/reply.h"
 
 // Digits at *text; more than fit count as the largest number. False: no digit.
 static bool
@@ -66,4 +70,26 @@ range_parse(const char *text, int64_t size, int64_t *from, int64_t *len)
     *from = first;
     *len = last - first + 1;
     return RANGE_PART;
+}
+
+enum range_kind
+range_wanted(const char *range, const char *if_range, const char *etag, const char *modified,
+             int64_t size, int64_t *from, int64_t *len)
+{
+    bool is_same = if_range == NULL || strcmp(if_range, etag) == 0 ||
+                   (modified != NULL && strcmp(if_range, modified) == 0);
+    return range_parse(is_same ? range : NULL, size, from, len);
+}
+
+void
+range_add(struct MHD_Response *response, int64_t from, int64_t len, int64_t size)
+{
+    char text[96];
+    if (len > 0) {
+        snprintf(text, sizeof text, "bytes %" PRId64 "-%" PRId64 "/%" PRId64, from, from + len - 1,
+                 size);
+    } else {
+        snprintf(text, sizeof text, "bytes */%" PRId64, size);
+    }
+    reply_add(response, MHD_HTTP_HEADER_CONTENT_RANGE, text);
 }

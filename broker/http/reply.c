@@ -25,17 +25,22 @@ reply_send(struct MHD_Connection *connection, unsigned status, struct MHD_Respon
     return result;
 }
 
-enum MHD_Result
-reply_text(struct MHD_Connection *connection, unsigned status, const char *type, struct span text)
+struct MHD_Response *
+reply_new(const char *type, struct span text)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(
         text.len, (void *)(uintptr_t)text.data, MHD_RESPMEM_MUST_COPY);
-    if (response == NULL) {
-        return MHD_NO;
+    if (response != NULL) {
+        reply_add(response, "Content-Type", type);
+        reply_add(response, "Cache-Control", "no-store");
     }
-    reply_add(response, "Content-Type", type);
-    reply_add(response, "Cache-Control", "no-store");
-    return reply_send(connection, status, response);
+    return response;
+}
+
+enum MHD_Result
+reply_text(struct MHD_Connection *connection, unsigned status, const char *type, struct span text)
+{
+    return reply_send(connection, status, reply_new(type, text));
 }
 
 // S3's words for our codes.

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "http/range.h"
 #include "http/reply.h"
 #include "object/xml.h"
 
@@ -223,10 +224,12 @@ s3_reply_error(struct MHD_Connection *connection, struct s3_ask *call)
     xml_element(&out, "Message", text);
     xml_element(&out, "Resource", call->code != S3_INVALID_URI ? call->asked.path : "");
     bytes_append_text(&out, "</Error>\n");
-    enum MHD_Result result =
-        reply_text(connection, s3_code_status(call->code), "application/xml", bytes_span(&out));
+    struct MHD_Response *response = reply_new("application/xml", bytes_span(&out));
     bytes_fini(&out);
-    return result;
+    if (response != NULL && call->code == S3_INVALID_RANGE) {
+        range_add(response, 0, 0, call->size);
+    }
+    return reply_send(connection, s3_code_status(call->code), response);
 }
 
 enum MHD_Result

@@ -24,6 +24,7 @@ struct s3_ask {
     struct s3_verified verified;
     enum s3_code code; // what went wrong so far; the rest of the body is dropped
     struct problem problem;
+    int64_t size; // of an object of which nothing lies in the range
     // The body.
     struct object_upload *upload; // of an object or a part
     int64_t left_bytes;           // as it comes, of Content-Length

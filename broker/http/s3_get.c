@@ -1,7 +1,6 @@
 // GET and HEAD of an object: conditions, one range, and the headers it was put with.
 #include "http/s3_ask.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +123,6 @@ static enum MHD_Result
 send_file(struct MHD_Connection *connection, const struct s3_ask *call, unsigned status,
           const struct opened *file, int64_t from, int64_t len)
 {
-    char range[96];
     struct MHD_Response *response =
         MHD_create_response_from_fd_at_offset64((uint64_t)len, file->fd, (uint64_t)from);
     if (response == NULL) {
@@ -134,9 +132,7 @@ send_file(struct MHD_Connection *connection, const struct s3_ask *call, unsigned
     add_known(response, &file->meta);
     add_kept(call, response, &file->meta);
     if (status == MHD_HTTP_PARTIAL_CONTENT) {
-        snprintf(range, sizeof(range), "bytes %" PRId64 "-%" PRId64 "/%" PRId64, from,
-                 from + len - 1, file->meta.size);
-        reply_add(response, "Content-Range", range);
+        range_add(response, from, len, file->meta.size);
     }
     return reply_send(connection, status, response);
 }
@@ -167,12 +163,18 @@ answer(struct MHD_Connection *connection, struct s3_ask *call, const struct open
     }
     int64_t from;
     int64_t len;
-    switch (range_parse(s3_ask_header(call, "Range"), file->meta.size, &from, &len)) {
+    char quoted[OBJECT_ETAG_SIZE + 2];
+    char date[32];
+    snprintf(quoted, sizeof(quoted), "\"%s\"", file->meta.etag);
+    s3_http_date(file->meta.modified_ms, date);
+    switch (range_wanted(s3_ask_header(call, "Range"), s3_ask_header(call, "If-Range"), quoted,
+                         date, file->meta.size, &from, &len)) {
     case RANGE_PART:
         return send_file(connection, call, MHD_HTTP_PARTIAL_CONTENT, file, from, len);
     case RANGE_NONE:
         close(file->fd);
         s3_ask_fail(call, S3_INVALID_RANGE, NULL);
+        call->size = file->meta.size;
         return s3_reply_error(connection, call);
     case RANGE_WHOLE:
         break;

@@ -154,6 +154,14 @@ class S3DirTest(unittest.TestCase):
         self.assertEqual(200, curl(self.broker, "PUT", "/curl-bucket/a/b%20c", "--data-binary", "content")[0])
         self.assertEqual((200, b"content"), curl(self.broker, "GET", "/curl-bucket/a/b%20c"))
         self.assertEqual((206, b"ont"), curl(self.broker, "GET", "/curl-bucket/a/b%20c", "-H", "Range: bytes=1-3"))
+        etag = hashlib.md5(b"content").hexdigest()
+        for condition, status, body in ((f'"{etag}"', 206, b"ont"), (f'W/"{etag}"', 200, b"content"),
+                                        ('"0123"', 200, b"content"), ("Sat, 01 Jan 2000 00:00:00 GMT", 200, b"content")):
+            self.assertEqual((status, body), curl(self.broker, "GET", "/curl-bucket/a/b%20c", "-H", "Range: bytes=1-3",
+                                                  "-H", f"If-Range: {condition}"))
+        status, body = curl(self.broker, "GET", "/curl-bucket/a/b%20c", "-i", "-H", "Range: bytes=7-")
+        self.assertEqual(416, status)
+        self.assertIn(b"Content-Range: bytes */7\r\n", body)
         self.assertIn(b"<Key>a/b c</Key>", curl(self.broker, "GET", "/curl-bucket?list-type=2")[1])
         self.assertEqual(404, curl(self.broker, "GET", "/curl-bucket/missing")[0])
 
