@@ -20,6 +20,9 @@ s3_handle(struct object_store *store, struct MHD_Connection *connection, struct 
 // s3_abandon: the request ended, however it did.
 void
 s3_abandon(struct s3_ask **call_p);
-// s3_jobs_wait: no request is worked on by a thread of its own any more.
+// s3_jobs_open: requests may be worked on by threads of their own, from now on.
 void
-s3_jobs_wait(void);
+s3_jobs_open(void);
+// s3_jobs_close: none begins any more (503), and none is under way when it returns.
+void
+s3_jobs_close(void);

@@ -159,10 +159,20 @@ struct s3_job {
 // Those under way; a slot is taken on the HTTP thread and given back by the thread of the job.
 static atomic_int jobs_count;
 
+// No connection may be suspended while the server stops. Looked at behind jobs_count.
+static atomic_bool is_closing;
+
 void
-s3_jobs_wait(void)
+s3_jobs_open(void)
+{
+    atomic_store(&is_closing, false);
+}
+
+void
+s3_jobs_close(void)
 {
     static const struct timespec pause = {.tv_nsec = 5000000};
+    atomic_store(&is_closing, true);
     while (atomic_load(&jobs_count) > 0) {
         nanosleep(&pause, NULL);
     }
@@ -260,7 +270,7 @@ answer_job(struct MHD_Connection *connection, struct s3_ask *call)
 static enum MHD_Result
 start_job(struct MHD_Connection *connection, struct s3_ask *call)
 {
-    if (atomic_fetch_add(&jobs_count, 1) >= JOBS_MAX) {
+    if (atomic_fetch_add(&jobs_count, 1) >= JOBS_MAX || atomic_load(&is_closing)) {
         atomic_fetch_sub(&jobs_count, 1);
         s3_ask_fail(call, S3_SLOW_DOWN, NULL);
         s3_job_end(call);

@@ -215,6 +215,7 @@ http_server_start(const struct http_options *options, struct http_server **serve
     server->fallback = options->fallback;
     server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
     server->port = port;
+    s3_jobs_open();
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
@@ -252,7 +253,7 @@ http_server_stop(struct http_server **server_p)
     }
     // Nobody new comes in, and no connection stays suspended.
     MHD_socket listening = MHD_quiesce_daemon(server->daemon);
-    s3_jobs_wait();
+    s3_jobs_close();
     MHD_stop_daemon(server->daemon);
     if (listening != MHD_INVALID_SOCKET) {
         close(listening);

@@ -2,6 +2,7 @@
 #include "unit/testing.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "http/s3_api.h"
 #include "http/server.h"
 #include "object/object_dir.h"
 #include "object/transfer.h"
@@ -31,8 +33,12 @@ enter(void **state)
     assert_non_null(mkdtemp(place->directory));
     char *objects = xasprintf("%s/objects", place->directory);
     char *secret = xasprintf("%s/keys/secret", place->directory);
+    char *keys = xasprintf("%s/s3.keys", place->directory);
+    int fd = open(keys, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "AK SECRETSECRET\n", 16), 16);
+    close(fd);
     struct object_dir_options options = {
-        .path = objects, .secret_path = secret, .address = "", .url_ttl_s = 60};
+        .path = objects, .secret_path = secret, .address = "", .url_ttl_s = 60, .keys_path = keys};
     assert_int_equal(object_dir_open(&options, &place->store, &problem), ZKT_OK);
     struct http_options http = {.listen = "127.0.0.1:0", .objects = place->store};
     assert_int_equal(http_server_start(&http, &place->server, &problem), ZKT_OK);
@@ -40,6 +46,7 @@ enter(void **state)
     object_dir_set_address(place->store, address);
     free(objects);
     free(secret);
+    free(keys);
     free(address);
     *state = place;
     return 0;
@@ -558,6 +565,48 @@ what_the_loop_publishes(void **state)
     bytes_fini(&answer);
 }
 
+// A connection that was kept open while the server stops must not begin what suspends it.
+static void
+no_completion_begins_while_the_server_stops(void **state)
+{
+    const struct place *place = *state;
+    struct bytes answer = {0};
+    struct bytes upload = {0};
+    struct bytes url = {0};
+    struct problem problem;
+    struct object_info info = {.size = 5};
+    const uint8_t sha256[32] = {0};
+    char uid[UID_TEXT_SIZE];
+    static const char document[] = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
+                                   "<ETag>0</ETag></Part></CompleteMultipartUpload>";
+    uid_random(&info.uid);
+    uid_format(&info.uid, uid);
+    assert_int_equal(object_store_multipart_begin(place->store, &info, sha256, &upload, &problem),
+                     ZKT_OK);
+    char *host = xasprintf("127.0.0.1:%u", http_server_port(place->server));
+    char *path = xasprintf("/karton/%s", uid);
+    const struct s3_param params[] = {{"uploadId", bytes_text(&upload)}};
+    const struct s3_key key = {.access = "AK", .secret = "SECRETSECRET", .region = "us-east-1"};
+    const struct s3_request request = {
+        .method = "POST", .host = host, .path = path, .params = params, .params_count = 1};
+    s3_presign(&key, &request, clock_wall_ms() / 1000, 60, &url);
+    char *head = xasprintf("POST %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n"
+                           "Content-Length: %zu\r\n\r\n",
+                           bytes_text(&url), host, strlen(document));
+    assert_int_equal(exchange(place, head, document, strlen(document), &answer),
+                     400); // no such part
+    assert_non_null(strstr(bytes_text(&answer), "<Code>InvalidPart</Code>"));
+    s3_jobs_close(); // what the stop does first
+    assert_int_equal(exchange(place, head, document, strlen(document), &answer), 503);
+    s3_jobs_open();
+    free(head);
+    free(path);
+    free(host);
+    bytes_fini(&url);
+    bytes_fini(&upload);
+    bytes_fini(&answer);
+}
+
 static void
 a_taken_port_is_told(void **state)
 {
@@ -594,6 +643,7 @@ main(void)
         IN_A_PLACE(urls_are_good_for_one_thing),
         IN_A_PLACE(odd_requests),
         IN_A_PLACE(what_the_loop_publishes),
+        IN_A_PLACE(no_completion_begins_while_the_server_stops),
         IN_A_PLACE(a_taken_port_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
