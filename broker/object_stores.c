@@ -1,50 +1,18 @@
 #include "object_stores.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "object/object_dir.h"
 #include "object/object_moving.h"
 #include "object/object_s3.h"
+#include "object/object_secret.h"
 
-enum { OWN_BYTES = 6, OWN_DIGITS = 2 * OWN_BYTES };
+enum { OWN_DIGITS = 12 };
 
 // ---- The prefix of keys
-
-static enum zkt_err
-make_own(const char *path, char digits[OWN_DIGITS + 1], struct problem *problem)
-{
-    uint8_t own[OWN_BYTES];
-    char *aside = xasprintf("%s.new", path);
-    enum zkt_err err = ZKT_OK;
-    int fd = -1;
-    if (getrandom(own, sizeof own, 0) != (ssize_t)sizeof own) {
-        err = problem_set(problem, ZKT_IO, "getrandom: %s", strerror(errno));
-    }
-    for (size_t i = 0; i < OWN_BYTES; i++) {
-        snprintf(digits + 2 * i, 3, "%02x", own[i]);
-    }
-    if (err == ZKT_OK) {
-        fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    }
-    if (err == ZKT_OK && (fd == -1 || write(fd, digits, OWN_DIGITS) != OWN_DIGITS ||
-                          fsync(fd) == -1 || rename(aside, path) == -1)) {
-        err = problem_set(problem, ZKT_IO, "%s: %s", aside, strerror(errno));
-    }
-    if (fd != -1) {
-        close(fd);
-    }
-    free(aside);
-    return err;
-}
 
 // The digits that tell this broker's keys from those of others, made at the first start. If they
 // were lost, its objects would be too.
@@ -53,19 +21,7 @@ own_prefix(const char *data_path, char **prefix, struct problem *problem)
 {
     char digits[OWN_DIGITS + 1] = "";
     char *path = xasprintf("%s/keys/object.prefix", data_path);
-    enum zkt_err err = ZKT_OK;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd != -1) {
-        ssize_t len = read(fd, digits, OWN_DIGITS);
-        close(fd);
-        if (len != OWN_DIGITS || strspn(digits, "0123456789abcdef") != OWN_DIGITS) {
-            err = problem_set(problem, ZKT_IO, "%s: not %d hex digits", path, OWN_DIGITS);
-        }
-    } else if (errno == ENOENT) {
-        err = make_own(path, digits, problem);
-    } else {
-        err = problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
-    }
+    enum zkt_err err = object_secret_load(path, OWN_DIGITS, false, digits, problem);
     *prefix = xasprintf("zkt-%s/", digits);
     free(path);
     return err;

@@ -13,15 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
+#include "object/object_secret.h"
 
-enum { SECRET_BYTES = 32, PATH_PREFIX_LEN = 9, INFOS_STEP = 1024 };
+enum { PATH_PREFIX_LEN = 9, INFOS_STEP = 1024 };
 
 static const char PATH_PREFIX[] = "/objects/";
 // Stands for the host in signatures of URLs whose host is only known to the client.
@@ -116,73 +116,6 @@ empty_temp(const struct object_dir *dir, struct problem *problem)
     }
     closedir(folder);
     return ZKT_OK;
-}
-
-static enum zkt_err
-make_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *problem)
-{
-    uint8_t secret[SECRET_BYTES];
-    if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret)) {
-        return object_io_problem(problem, "getrandom");
-    }
-    for (size_t i = 0; i < sizeof(secret); i++) {
-        snprintf(hex + 2 * i, 3, "%02x", secret[i]);
-    }
-    char *aside = xasprintf("%s.new", path);
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    enum zkt_err err = ZKT_OK;
-    if (fd == -1 || fchmod(fd, 0600) == -1 || write(fd, hex, strlen(hex)) != (ssize_t)strlen(hex) ||
-        fsync(fd) == -1 || rename(aside, path) == -1) {
-        err = object_io_problem(problem, aside);
-    }
-    if (fd != -1) {
-        close(fd);
-    }
-    free(aside);
-    return err;
-}
-
-static enum zkt_err
-read_secret(int fd, const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *problem)
-{
-    struct stat status;
-    ssize_t len = read(fd, hex, OBJECT_SECRET_SIZE - 1);
-    if (len == -1 || fstat(fd, &status) == -1) {
-        return object_io_problem(problem, path);
-    }
-    hex[len] = '\0';
-    if (len != OBJECT_SECRET_SIZE - 1 ||
-        strspn(hex, "0123456789abcdef") != OBJECT_SECRET_SIZE - 1) {
-        return problem_set(problem, ZKT_IO, "%s: not a secret of %d hex digits", path,
-                           OBJECT_SECRET_SIZE - 1);
-    }
-    if ((status.st_mode & 077) != 0) {
-        return problem_set(problem, ZKT_INSECURE, "%s: others can read it. Write chmod 600 %s",
-                           path, path);
-    }
-    return ZKT_OK;
-}
-
-static enum zkt_err
-load_secret(const char *path, char hex[OBJECT_SECRET_SIZE], struct problem *problem)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash != NULL && slash != path ? xmemdup(path, (size_t)(slash - path)) : NULL;
-    enum zkt_err err = folder != NULL ? object_dir_make(folder, problem) : ZKT_OK;
-    int fd = err == ZKT_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    if (fd != -1) {
-        err = read_secret(fd, path, hex, problem);
-        close(fd);
-    } else if (err == ZKT_OK && errno == ENOENT) {
-        err = make_secret(path, hex, problem);
-        if (err == ZKT_OK && folder != NULL) {
-            err = object_dir_sync(folder, problem);
-        }
-    } else if (err == ZKT_OK) {
-        err = object_io_problem(problem, path);
-    }
-    free(folder);
-    return err;
 }
 
 // ---- URLs
@@ -521,7 +454,8 @@ object_dir_open(const struct object_dir_options *options, struct object_store **
         err = empty_temp(dir, problem);
     }
     if (err == ZKT_OK) {
-        err = load_secret(options->secret_path, dir->secret, problem);
+        err = object_secret_load(options->secret_path, OBJECT_SECRET_SIZE - 1, true, dir->secret,
+                                 problem);
     }
     if (err == ZKT_OK && options->keys_path != NULL) {
         err = object_keys_load(options->keys_path, dir, problem);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -15,8 +16,23 @@
 #include "base/memory.h"
 #include "object/object_bucket.h"
 #include "object/object_dir.h"
+#include "object/object_secret.h"
 
 enum { NOW_S = 1700000000, TTL_S = 60 };
+
+static unsigned syncs_count;
+static ino_t synced;
+
+// Stands before that of the C library: counts, and syncs.
+int
+fsync(int fd)
+{
+    struct stat status;
+    assert_int_equal(fstat(fd, &status), 0);
+    synced = status.st_ino;
+    syncs_count++;
+    return (int)syscall(SYS_fsync, fd);
+}
 
 struct fixture {
     char *folder;
@@ -215,6 +231,33 @@ a_secret_that_others_read_is_refused(void **state)
     assert_non_null(strstr(problem.text, "chmod 600"));
 }
 
+// The order on the disk: the bytes, the name, and only then is it used.
+static void
+a_secret_is_on_disk_under_its_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct problem problem;
+    char first[OBJECT_SECRET_MAX + 1];
+    char again[OBJECT_SECRET_MAX + 1];
+    char *folder = xasprintf("%s/keys", fixture->folder);
+    char *path = xasprintf("%s/object.prefix", folder);
+    syncs_count = 0;
+    assert_int_equal(object_secret_load(path, 12, false, first, &problem), ZKT_OK);
+    assert_int_equal(syncs_count, 2);
+    struct stat status;
+    assert_int_equal(stat(folder, &status), 0);
+    assert_int_equal(synced, status.st_ino); // the last one is the folder
+    assert_int_equal(object_secret_load(path, 12, false, again, &problem), ZKT_OK);
+    assert_string_equal(first, again);
+    assert_int_equal(strlen(first), 12);
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(object_secret_load(path, 12, true, again, &problem), ZKT_INSECURE);
+    assert_int_equal(truncate(path, 11), 0);
+    assert_int_equal(object_secret_load(path, 12, false, again, &problem), ZKT_IO);
+    free(path);
+    free(folder);
+}
+
 // Asks with this method and the URL after the host.
 static enum zkt_err
 authorize(struct fixture *fixture, const char *method, const char *url, int64_t now_s,
@@ -297,6 +340,7 @@ main(void)
         cmocka_unit_test_setup_teardown(a_restart_keeps_objects_and_secret_and_sweeps_the_rest,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_that_others_read_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_secret_is_on_disk_under_its_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_url_allows_what_it_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_client_may_sign_for_the_host_it_dialled, set_up,
                                         tear_down),
