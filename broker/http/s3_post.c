@@ -59,11 +59,8 @@ on_delete_end(void *arg, const char *path, const char *text)
 }
 
 static void
-delete_one(struct deletion *deletion, const char *key)
+add_deleted(struct deletion *deletion, const char *key, enum s3_code code)
 {
-    struct problem problem = {.text = ""};
-    enum s3_code code =
-        object_key_delete(deletion->call->store, deletion->call->bucket, key, &problem);
     if (code == S3_OK && deletion->is_quiet) {
         return;
     }
@@ -93,9 +90,13 @@ s3_delete_objects(struct MHD_Connection *connection, struct s3_ask *call)
     bytes_append_text(&deletion.out,
                       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                       "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    enum s3_code codes[KEYS_MAX];
+    if (call->code == S3_OK) {
+        object_keys_delete(call->store, call->bucket, deletion.keys, deletion.keys_count, codes);
+    }
     for (size_t i = 0; i < deletion.keys_count; i++) {
         if (call->code == S3_OK) {
-            delete_one(&deletion, deletion.keys[i]);
+            add_deleted(&deletion, deletion.keys[i], codes[i]);
         }
         free(deletion.keys[i]);
     }

@@ -431,27 +431,98 @@ prune(char *path, size_t root_len)
     }
 }
 
+// One key that is being deleted.
+struct removal {
+    struct object_place place; // no path: there is nothing to do
+    size_t folder_len;         // of the path
+    enum s3_code *code;
+};
+
+static void
+remove_name(const struct object_dir *dir, const char *bucket, const char *key,
+            struct removal *removal, struct problem *problem)
+{
+    enum s3_code code = object_place_of(dir, bucket, key, &removal->place, problem);
+    if (code == S3_OK) {
+        const char *path = removal->place.path;
+        removal->folder_len = (size_t)(strrchr(path, '/') - path);
+        object_names_lock();
+        int result = unlink(path);
+        object_names_unlock();
+        if (result == 0) {
+            return;
+        }
+        bool is_missing = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+        code = is_missing ? S3_OK : io_code(problem, path);
+    }
+    *removal->code = code == S3_NO_SUCH_KEY ? S3_OK : code;
+    free(removal->place.path);
+    removal->place.path = NULL;
+}
+
+static int
+by_folder(const void *a, const void *b)
+{
+    const struct removal *left = a;
+    const struct removal *right = b;
+    if (left->place.path == NULL || right->place.path == NULL) {
+        return (left->place.path == NULL) - (right->place.path == NULL);
+    }
+    size_t len = left->folder_len < right->folder_len ? left->folder_len : right->folder_len;
+    int order = memcmp(left->place.path, right->place.path, len);
+    return order != 0 ? order : (left->folder_len > len) - (right->folder_len > len);
+}
+
+// Ends what was removed, in the order of folders: all of them are synced before empty ones go.
+static void
+sync_folders(struct removal *removals, size_t removals_count, struct problem *problem)
+{
+    enum s3_code code = S3_OK;
+    for (size_t i = 0; i < removals_count && removals[i].place.path != NULL; i++) {
+        struct removal *removal = &removals[i];
+        if (i == 0 || by_folder(&removals[i - 1], removal) != 0) {
+            removal->place.path[removal->folder_len] = '\0';
+            code = object_code_of(object_dir_sync(removal->place.path, problem));
+            removal->place.path[removal->folder_len] = '/';
+        }
+        *removal->code = code;
+    }
+    for (size_t i = 0; i < removals_count; i++) {
+        if (removals[i].place.path != NULL) {
+            prune(removals[i].place.path, removals[i].place.root_len);
+            free(removals[i].place.path);
+        }
+    }
+}
+
+static void
+delete_keys(const struct object_dir *dir, const char *bucket, char *const *keys, size_t keys_count,
+            enum s3_code *codes, struct problem *problem)
+{
+    struct removal *removals = xcalloc(keys_count + 1, sizeof(*removals));
+    for (size_t i = 0; i < keys_count; i++) {
+        removals[i].code = &codes[i];
+        remove_name(dir, bucket, keys[i], &removals[i], problem);
+    }
+    qsort(removals, keys_count, sizeof(*removals), by_folder);
+    sync_folders(removals, keys_count, problem);
+    free(removals);
+}
+
 enum s3_code
 object_key_delete(struct object_store *store, const char *bucket, const char *key,
                   struct problem *problem)
 {
-    struct object_place place;
-    enum s3_code code = object_place_of(object_dir_of(store), bucket, key, &place, problem);
-    if (code != S3_OK) {
-        return code == S3_NO_SUCH_KEY ? S3_OK : code;
-    }
-    object_names_lock();
-    int result = unlink(place.path);
-    object_names_unlock();
-    if (result == 0) {
-        char *last = strrchr(place.path, '/');
-        *last = '\0';
-        code = object_code_of(object_dir_sync(place.path, problem));
-        *last = '/';
-        prune(place.path, place.root_len);
-    } else if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG) {
-        code = io_code(problem, place.path);
-    }
-    free(place.path);
+    enum s3_code code = S3_OK;
+    char *keys[] = {(char *)(uintptr_t)key};
+    delete_keys(object_dir_of(store), bucket, keys, 1, &code, problem);
     return code;
+}
+
+void
+object_keys_delete(struct object_store *store, const char *bucket, char *const *keys,
+                   size_t keys_count, enum s3_code *codes)
+{
+    struct problem problem;
+    delete_keys(object_dir_of(store), bucket, keys, keys_count, codes, &problem);
 }

@@ -64,6 +64,11 @@ ZKT_MUST enum s3_code
 object_key_delete(struct object_store *store, const char *bucket, const char *key,
                   struct problem *problem);
 
+// The same for many: codes are theirs, in the order of the keys. Each folder is synced once.
+void
+object_keys_delete(struct object_store *store, const char *bucket, char *const *keys,
+                   size_t keys_count, enum s3_code *codes);
+
 // Whether two ETags are the same; the claimed one may be quoted.
 bool
 object_etag_is(const char *claimed, const char *etag);

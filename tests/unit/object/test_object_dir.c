@@ -258,6 +258,42 @@ a_secret_is_on_disk_under_its_name(void **state)
     free(folder);
 }
 
+static void
+put_key(struct fixture *fixture, const char *key)
+{
+    struct object_upload *upload = NULL;
+    struct problem problem;
+    char etag[OBJECT_ETAG_SIZE];
+    const struct object_put put = {.bucket = "many", .key = key, .size = 0};
+    assert_int_equal(object_put_begin(fixture->store, &put, &upload, &problem), S3_OK);
+    assert_int_equal(object_put_finish(&upload, etag, &problem), S3_OK);
+}
+
+static void
+many_deletes_sync_a_folder_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct problem problem;
+    char *keys[12];
+    enum s3_code codes[12];
+    assert_int_equal(object_bucket_create(fixture->store, "many", &problem), S3_OK);
+    for (size_t i = 0; i < 10; i++) { // in the bucket, in a, in a/b, again and again
+        static const char *const folders[] = {"", "a/", "a/b/"};
+        keys[i] = xasprintf("%s%zu", folders[i % 3], i);
+        put_key(fixture, keys[i]);
+    }
+    keys[10] = xstrdup("a/never");
+    keys[11] = xasprintf("%0255d", 0); // no key can be so
+    syncs_count = 0;
+    object_keys_delete(fixture->store, "many", keys, 12, codes);
+    assert_int_equal(syncs_count, 3);
+    for (size_t i = 0; i < 12; i++) {
+        assert_int_equal(codes[i], i == 11 ? S3_KEY_TOO_LONG : S3_OK);
+        free(keys[i]);
+    }
+    assert_int_equal(files_in(fixture, "buckets/many"), 0); // empty folders went too
+}
+
 // Asks with this method and the URL after the host.
 static enum zkt_err
 authorize(struct fixture *fixture, const char *method, const char *url, int64_t now_s,
@@ -341,6 +377,7 @@ main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_that_others_read_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_secret_is_on_disk_under_its_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_deletes_sync_a_folder_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_url_allows_what_it_says, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_client_may_sign_for_the_host_it_dialled, set_up,
                                         tear_down),
