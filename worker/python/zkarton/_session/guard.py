@@ -9,6 +9,7 @@ docs/decisions/0007-python-guard.md.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -20,20 +21,24 @@ import time
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from .. import _msgpack as msgpack
-from .._tables import LIMITS, VERBS
+from .._tables import ERRORS, LIMITS, VERBS
 
 if TYPE_CHECKING:
     from .delivery import Delivery
     from .session import Session
 
-# The table: a head, then a place for each delivery. guard_main.py reads it.
+# The table: a head, then a place for each delivery. guard_main.py reads it, and is told how.
 HEAD_BYTES = 64
-PLACE = struct.Struct("<Q16sB7x")
+PLACE = struct.Struct("<Q16sB7x")  # number, uid of the task, whether its process runs
+STARTED_AT = 24
 PLACES = LIMITS["HELD"]
 HEAD = struct.Struct("<QQQQB")  # beat, generation, interval and expiry in ns; the guard has taken over
 BEAT = struct.Struct("<Q")
 TAKEN_OVER_AT = 32
-STOP_WAIT_S = 2.0
+INSTANCE_AT = 40
+INSTANCE_BYTES = 16
+
+_CODES = {name: number for number, name in ERRORS.items()}
 
 
 class Guard:
@@ -45,19 +50,25 @@ class Guard:
         self._next = 0
         self._process: Optional[subprocess.Popen[bytes]] = None
         self.beat_s = 1.0
-        fd = os.memfd_create("zkarton-guard") if hasattr(os, "memfd_create") else _unlinked_file()
-        os.ftruncate(fd, HEAD_BYTES + PLACE.size * PLACES)
-        self._fd = fd
-        self._table = mmap.mmap(fd, 0)
+        self._fd = fd = os.memfd_create("zkarton-guard") if hasattr(os, "memfd_create") else _unlinked_file()
+        try:
+            os.ftruncate(fd, HEAD_BYTES + PLACE.size * PLACES)
+            self._table = mmap.mmap(fd, 0)
+        except BaseException:
+            os.close(fd)
+            raise
 
     @classmethod
     def start(cls, session: Session) -> Optional[Guard]:
         """None, and a note, where there can be no helper: the I/O thread is on its own then."""
+        guard = None
         try:
             guard = cls(session)
             guard._spawn()
             return guard
         except OSError as error:
+            if guard is not None:
+                guard.stop()
             session.note("WARNING", "GUARD-ABSENT", f'text="{error}"')
             return None
 
@@ -68,8 +79,12 @@ class Guard:
         self._process = subprocess.Popen([sys.executable, "-I", "-S", program, str(self._fd)], stdin=subprocess.PIPE,
                                          stdout=subprocess.DEVNULL, pass_fds=(self._fd,), start_new_session=True)
         session = self._session
-        hello = msgpack.packb(session.hello())
-        told = {"pid": os.getpid(), "path": sys.path, "address": session.options.address, "hello": hello.hex(),
+        hello = session.hello()
+        self.instance(hello["instance"])
+        told = {"pid": os.getpid(), "path": sys.path, "address": session.options.address, "hello": msgpack.packb(hello).hex(),
+                "head_bytes": HEAD_BYTES, "head": HEAD.format, "place": PLACE.format, "taken_over_at": TAKEN_OVER_AT,
+                "instance_at": INSTANCE_AT, "instance_bytes": INSTANCE_BYTES,
+                "hello_required": _CODES["HELLO_REQUIRED"], "session_replaced": _CODES["SESSION_REPLACED"],
                 "hello_verb": VERBS["HELLO"], "heartbeat_verb": VERBS["HEARTBEAT"], "report_verb": VERBS["REPORT"],
                 "error_verb": VERBS["ERROR"], "welcome_verb": VERBS["WELCOME"]}
         pipe = self._process.stdin
@@ -78,17 +93,14 @@ class Guard:
         pipe.flush()
 
     def stop(self) -> None:
-        """It ends when its pipe does."""
+        """At once: it has nothing to finish."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        try:
-            if process.stdin is not None:
-                process.stdin.close()
-            process.wait(STOP_WAIT_S)
-        except (OSError, subprocess.TimeoutExpired):
+        if process is not None:
             process.kill()
             process.wait()
+            if process.stdin is not None:
+                with contextlib.suppress(OSError):  # what it was not told any more
+                    process.stdin.close()
         self._table.close()
         os.close(self._fd)
 
@@ -100,6 +112,10 @@ class Guard:
         taken = self._table[TAKEN_OVER_AT]
         HEAD.pack_into(self._table, 0, time.monotonic_ns(), generation, int(interval_s * 1e9), int(expiry_s * 1e9),
                        taken)
+
+    def instance(self, instance: bytes) -> None:
+        """Whom the helper is to speak for."""
+        self._table[INSTANCE_AT:INSTANCE_AT + INSTANCE_BYTES] = instance
 
     def beat(self) -> None:
         """The I/O thread runs."""
@@ -125,7 +141,7 @@ class Guard:
     def started(self, delivery: Delivery) -> None:
         """Its process runs. On the slot's thread."""
         if delivery.place >= 0 and self._process is not None:
-            self._table[HEAD_BYTES + PLACE.size * delivery.place + 24] = 1
+            self._table[HEAD_BYTES + PLACE.size * delivery.place + STARTED_AT] = 1
 
     def release(self, delivery: Delivery) -> None:
         """One lease less."""

@@ -8,10 +8,6 @@ import struct
 import sys
 import time
 
-HEAD_BYTES = 64
-PLACE = struct.Struct("<Q16sB7x")
-HEAD = struct.Struct("<QQQQB")
-TAKEN_OVER_AT = 32
 IDLE_POLL_MS = 500
 POLL_LEAST_MS = 20
 
@@ -35,6 +31,9 @@ class Guard:
     def __init__(self, table, told):
         self.table = table
         self.told = told
+        self.head_bytes = told["head_bytes"]
+        self.head_struct = struct.Struct(told["head"])
+        self.place_struct = struct.Struct(told["place"])
         self.pid = told["pid"]
         self.socket = None
         self.sent_ns = 0
@@ -42,7 +41,7 @@ class Guard:
         self.msgpack = None
 
     def head(self):
-        return HEAD.unpack_from(self.table, 0)
+        return self.head_struct.unpack_from(self.table, 0)
 
     def prepare(self):
         """Imports what a session needs, ahead of need."""
@@ -55,8 +54,8 @@ class Guard:
 
     def read_held(self):
         held = []
-        for at in range(HEAD_BYTES, len(self.table), PLACE.size):
-            number, uid, started = PLACE.unpack_from(self.table, at)
+        for at in range(self.head_bytes, len(self.table), self.place_struct.size):
+            number, uid, started = self.place_struct.unpack_from(self.table, at)
             if number:
                 held.append({"delivery": number, "uid": uid, "started": bool(started)})
         return held
@@ -68,12 +67,13 @@ class Guard:
     def say_hello(self):
         body = self.msgpack.unpackb(bytes.fromhex(self.told["hello"]), strict_map_key=False)
         self.held = self.read_held()
-        body.update(generation=self.head()[1], held=self.held)
+        at = self.told["instance_at"]
+        self.table[self.told["taken_over_at"]] = 1  # first: the worker may hear of it at once
+        body.update(instance=self.table[at:at + self.told["instance_bytes"]], generation=self.head()[1], held=self.held)
         self.send(self.told["hello_verb"], 1, body)
 
     def take_over(self):
         self.prepare()
-        self.table[TAKEN_OVER_AT] = 1  # first: the worker may hear of it at once
         self.socket = self.context.socket(self.zmq.DEALER)
         self.socket.linger = 0
         self.socket.setsockopt(self.zmq.IPV6, 1)
@@ -86,37 +86,44 @@ class Guard:
 
     def pump(self, interval_ns):
         """Receives, and heartbeats."""
+        told = self.told
         while self.socket is not None:
             try:
                 verb, message_id, body = self.msgpack.unpackb(self.socket.recv(self.zmq.NOBLOCK), strict_map_key=False)
             except self.zmq.Again:
                 break
-            if verb == self.told["welcome_verb"]:
+            if verb == told["welcome_verb"]:
                 items = [{"delivery": row["delivery"], "uid": row["uid"], "state": "Started"} for row in self.held
                          if row["started"]]
                 if items:
-                    self.send(self.told["report_verb"], 0, {"items": items})
-            elif verb == self.told["error_verb"] and body.get("code") == 17:  # HELLO_REQUIRED: the broker was restarted
-                self.say_hello()
-            elif verb == self.told["error_verb"] and (body.get("code") == 26 or message_id == 1):
+                    self.send(told["report_verb"], 0, {"items": items})
+            elif verb == told["error_verb"] and body.get("code") == told["hello_required"]:
+                # The broker was started again; the worker runs again, perhaps, and says HELLO itself.
+                if self.is_silent(interval_ns):
+                    self.say_hello()
+                else:
+                    self.step_back()
+            elif verb == told["error_verb"] and (body.get("code") == told["session_replaced"] or message_id == 1):
                 self.step_back()  # replaced by the worker itself, or refused: the worker will hear it too
         if self.socket is not None and time.monotonic_ns() - self.sent_ns >= interval_ns:
-            self.send(self.told["heartbeat_verb"], 0, {})
+            self.send(told["heartbeat_verb"], 0, {})
+
+    def is_silent(self, interval_ns, intervals=2):
+        return time.monotonic_ns() - self.head()[0] > intervals * interval_ns
 
     def turn(self):
         """Looks once; how many ms it may sleep."""
-        beat_ns, _, interval_ns, _, _ = self.head()
+        interval_ns = self.head()[2]
         if interval_ns == 0:
             return IDLE_POLL_MS
-        silent_ns = time.monotonic_ns() - beat_ns
         if self.socket is not None:
             if state_of(self.pid) in "TtZX":
                 self.step_back()  # who is stopped does not work
             else:
                 self.pump(interval_ns)
-        elif silent_ns > 2 * interval_ns and state_of(self.pid) not in "TtZX":
+        elif self.is_silent(interval_ns) and state_of(self.pid) not in "TtZX":
             self.take_over()
-        elif silent_ns > interval_ns:
+        elif self.is_silent(interval_ns, 1):
             self.prepare()
         return max(int(interval_ns / 4e6), POLL_LEAST_MS)
 
@@ -141,4 +148,5 @@ def main():
         wait_ms = guard.turn()
 
 
-main()
+if __name__ == "__main__":
+    main()

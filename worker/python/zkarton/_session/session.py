@@ -325,6 +325,8 @@ class Session:
 
     def new_instance(self) -> None:
         self._instance = os.urandom(16)
+        if self.guard is not None:
+            self.guard.instance(self._instance)
 
     @property
     def is_ending(self) -> bool:
