@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 import unittest
+from unittest import mock
 
 import msgpack
 import zmq
@@ -184,6 +185,25 @@ class ClientTest(unittest.TestCase):
         task = self.send(service)
         self.assertEqual(self.done(task), (0, 1))
         self.assertIn("a child was refused", self.producer.tree(task.root_uid).rows[0]["error"])
+
+    def test_task_that_cannot_be_read_is_crashed_and_the_service_goes_on(self):
+        class Async(zkarton.asyncio.Consumer):
+            identity, filters = "py.async.unreadable", [{"to": "py.async.unreadable"}]
+
+            async def process(self, task):
+                pass
+
+        service = Async(config=self.config())
+        running = Running(service)
+        self.addCleanup(running.end)
+        for service in (self.run_in(lambda service, task: None), service):
+            with self.subTest(service=service.identity):
+                with mock.patch.object(service.backend, "task_of", side_effect=TypeError("odd")):
+                    task = self.send(service)
+                    self.assertEqual(self.done(task), (0, 1))
+                row, = [row for row in self.producer.query("tree", root=task.root_uid) if row["error"]]
+                self.assertEqual(row["error"], "the task cannot be read: TypeError('odd')")
+                self.assertEqual(self.done(self.send(service)), (1, 0))
 
     def test_give_back(self):
         attempts = []

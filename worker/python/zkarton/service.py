@@ -291,7 +291,12 @@ class Consumer(_Service):
         state, error, delay_ms = "Crashed", None, 0
         before = None
         try:
-            task = self.backend.task_of(delivery)
+            try:
+                task = self.backend.task_of(delivery)
+            except Exception as damage:  # whatever is wrong with it, the next one may be well
+                error = f"the task cannot be read: {damage!r}"
+                self.log.error("Failed to process task - %s", error)
+                return
             before = enter_process(InProcess(self.backend, delivery, task, session.options.identity))
             self.internal_process(task)
             state = task.status.value
@@ -301,13 +306,10 @@ class Consumer(_Service):
         except (HardShutdownInterrupt, KeyboardInterrupt):
             state = "Returned"
             raise
-        except (ValueError, KeyError) as damage:
-            error = f"the task cannot be read: {damage!r}"
-            self.log.error("Failed to process task - %s", error)
         finally:
             if before is not None:
                 if state == "Crashed":
-                    error = "".join(current_error(before) or [error or "FAILED"])
+                    error = "".join(_current_error() or ["FAILED"])
                 leave_process(before)
             session.finish(delivery, state, error, delay_ms)
 
@@ -420,7 +422,7 @@ class Consumer(_Service):
         })
 
 
-def current_error(before: Any) -> Optional[List[str]]:
+def _current_error() -> Optional[List[str]]:
     """The traceback of the task that is in process here."""
     task = get_current_task()
     return None if task is None else task.error

@@ -6,10 +6,11 @@ import queue
 import signal
 import threading
 import traceback
-from typing import Any, Dict, Iterable, List, Optional, Set
+from collections import deque
+from typing import Any, Deque, Dict, Iterable, List, Optional, Set
 
 from .. import _signals, _taskwire, service as sync
-from .._bus import Summary
+from .._bus import POSTED_BYTES_MAX, POSTED_TASKS_MAX, Summary
 from .._context import InProcess, current_process, enter_process, leave_process
 from .._logging import ASYNC_LINE_FORMAT, say
 from .._session import Delivery, Options, Question, Receipt, Session
@@ -67,15 +68,31 @@ class Producer(sync.Producer):
         return True
 
     async def post_task(self, task: Task) -> None:  # type: ignore[override]
-        """As send_task, without waiting for the disk; flush() waits."""
+        """As send_task, without waiting for the disk; waits only while too much is under way. flush() waits for all."""
         process = self._inherit(task)
+        posted = self._posted()
+        while posted and (len(posted) >= POSTED_TASKS_MAX
+                          or self.__dict__.get("_posted_bytes", 0) > POSTED_BYTES_MAX):
+            await self._take_posted()
         receipt = await self._hand_on(task, process, False)
-        if receipt is not None and process is None:
-            self._posted().append(receipt)
+        if receipt is not None:
+            posted.append(receipt)
+            self._posted_bytes = self.__dict__.get("_posted_bytes", 0) + len(receipt.packed)
 
-    def _posted(self) -> List[Receipt]:
-        posted: List[Receipt] = self.__dict__.setdefault("_posted_receipts", [])
+    def _posted(self) -> Deque[Receipt]:
+        posted: Deque[Receipt] = self.__dict__.setdefault("_posted_receipts", deque())
         return posted
+
+    async def _take_posted(self) -> None:
+        receipt = self._posted().popleft()
+        if not receipt.is_done:
+            future = _future_of(receipt)
+            if not receipt.is_done:
+                await future
+        self._posted_bytes -= len(receipt.packed)
+        # A refused child crashes its parent; its sender need not hear of it again.
+        if receipt.error is not None and receipt.delivery is None:
+            self.__dict__.setdefault("_first_refusal", receipt.error)
 
     async def send_tasks(self, tasks: Iterable[Task]) -> int:  # type: ignore[override]
         """Sends many and waits once; how many."""
@@ -88,16 +105,11 @@ class Producer(sync.Producer):
 
     async def flush(self) -> None:  # type: ignore[override]
         """Waits until everything posted is on disk; raises the first refusal."""
-        posted = self._posted()
-        receipts, posted[:] = list(posted), []
-        for receipt in receipts:
-            if not receipt.is_done:
-                future = _future_of(receipt)
-                if not receipt.is_done:
-                    await future
-        for receipt in receipts:
-            if receipt.error is not None:
-                raise receipt.error
+        while self._posted():
+            await self._take_posted()
+        refusal = self.__dict__.pop("_first_refusal", None)
+        if refusal is not None:
+            raise refusal
 
     async def _hand_on(self, task: Task, process: Optional[InProcess], is_waited_for: bool) -> Optional[Receipt]:
         backend = self.backend if process is None else process.backend
@@ -219,8 +231,13 @@ class Consumer(sync.Consumer):
         delivery.on_cancel = on_cancel
         state, error, delay_ms = "Crashed", "FAILED", 0
         try:
-            task = self.backend.task_of(delivery)
-            task.transform_payload_bags(_awaited)
+            try:
+                task = self.backend.task_of(delivery)
+                task.transform_payload_bags(_awaited)
+            except Exception as damage:  # whatever is wrong with it, the next one may be well
+                error = f"the task cannot be read: {damage!r}"
+                self.log.error("Failed to process task - %s", error)
+                return
             before = enter_process(InProcess(self.backend, delivery, task, session.options.identity))
             try:
                 await self.internal_process(task)
@@ -230,9 +247,6 @@ class Consumer(sync.Consumer):
                 error = "".join(task.error or [error])
         except GiveBack as back:
             state, delay_ms = "Returned", int(back.delay * 1000)
-        except (ValueError, KeyError) as damage:
-            error = f"the task cannot be read: {damage!r}"
-            self.log.error("Failed to process task - %s", error)
         except asyncio.CancelledError:
             pass
         finally:
