@@ -16,6 +16,7 @@ from unittest import mock
 from support import python_client  # noqa: F401 puts the package on the path
 
 import zkarton
+import zkarton.asyncio.service
 from zkarton import Config, Consumer, Karton, LogConsumer, Producer, RemoteResource, Resource, Task, TaskPriority, query
 from zkarton._logging import pack_record
 from zkarton._values import unpack
@@ -292,6 +293,53 @@ class LimitTest(unittest.TestCase):
                             if count == 2:
                                 raise
         self.assertEqual(count, 2)
+
+
+class PostTest(unittest.TestCase):
+    """zkarton.asyncio: what is posted and not answered is bounded."""
+
+    def post(self, limit, value, most):
+        receipts = []
+        backend = mock.Mock()
+        backend.session.submit_receipt = receipts.append
+        producer = zkarton.asyncio.Producer(ConfigMock(), identity="p", backend=backend)
+
+        async def run():
+            with mock.patch.object(zkarton.asyncio.service, limit, value):
+                for _ in range(most):
+                    await asyncio.wait_for(producer.post_task(Task({"a": 1})), 5)
+                waiting = asyncio.ensure_future(producer.post_task(Task({"a": 1})))
+                done, _ = await asyncio.wait({waiting}, timeout=0.05)
+                self.assertEqual((len(done), len(receipts)), (0, most))
+                receipts[0].refuse(zkarton.ZkartonError("refused", "TOO_LARGE"))
+                await asyncio.wait_for(waiting, 5)
+                for receipt in receipts[1:]:
+                    receipt.finish()
+                with self.assertRaisesRegex(zkarton.ZkartonError, "refused"):
+                    await producer.flush()
+                await producer.flush()  # said once
+
+        asyncio.run(run())
+        self.assertEqual(len(receipts), most + 1)
+
+    def test_tasks(self):
+        self.post("POSTED_TASKS_MAX", 4, 4)
+
+    def test_bytes(self):
+        self.post("POSTED_BYTES_MAX", 0, 1)
+
+
+class LogsTest(unittest.TestCase):
+    def test_records_that_are_dropped_are_told_once(self):
+        from zkarton._session import questions
+        session = mock.Mock()
+        waiting = questions.Questions(session)
+        for _ in range(questions.LOGS_WAITING_MAX):
+            waiting.take_log(b"")
+        session.note.assert_not_called()
+        for _ in range(2):
+            waiting.take_log(b"")
+        session.note.assert_called_once_with("WARNING", "LOGS-DROPPED", mock.ANY)
 
 
 logging.getLogger("py.service").propagate = False

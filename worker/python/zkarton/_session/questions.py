@@ -31,7 +31,7 @@ class Questions:
         self.unsent: Deque[Question] = deque()
         self.by_id: Dict[int, Question] = {}
         self.logs: Deque[bytes] = deque()
-        self.logs_dropped = 0
+        self.is_drop_told = False
 
     def take(self, question: Question) -> None:
         self.unsent.append(question)
@@ -92,7 +92,9 @@ class Questions:
 
     def take_log(self, record: bytes) -> None:
         if len(self.logs) >= LOGS_WAITING_MAX:
-            self.logs_dropped += 1
+            if not self.is_drop_told:
+                self.is_drop_told = True
+                self.session.note("WARNING", "LOGS-DROPPED", f'text="{LOGS_WAITING_MAX} records wait for the broker"')
         else:
             self.logs.append(record)
 
