@@ -19,7 +19,7 @@ from .matching import differences, fill, pick, shown
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OPTIONS = {"broker": {"heartbeat": "200ms", "expiry": "1s"}, "store": {"finished_ttl": "1h"}}
-STEP_KINDS = ("do", "event", "no", "signal", "exits", "broker", "log", "query", "control", "proxy", "pause", "write", "answer", "objects",
+STEP_KINDS = ("do", "event", "no", "signal", "exits", "broker", "log", "query", "control", "proxy", "write", "answer", "objects",
               "keep_from")
 
 
@@ -303,10 +303,6 @@ class Stage:
     def step_proxy(self, step):
         if not getattr(self._proxy(), step["proxy"])():
             raise Failure("nobody was connected through the proxy")
-
-    def step_pause(self, step):
-        """Silence longer than an expiry, where the silence is what is tested."""
-        time.sleep(step["pause"])
 
     def step_write(self, step):
         path = os.path.join(self.broker.dir, step["write"])

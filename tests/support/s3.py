@@ -48,7 +48,7 @@ class Versitygw:
         with open(os.path.join(self.dir, "log"), "ab") as log:
             self.process = subprocess.Popen(
                 [self.program, "--port", f"127.0.0.1:{self.port}", "posix", *self.args, self.data], cwd=self.dir,
-                env=dict(os.environ, ROOT_ACCESS_KEY=self.access_key, ROOT_SECRET_KEY=self.secret_key),
+                env=dict(os.environ, TMPDIR=self.dir, ROOT_ACCESS_KEY=self.access_key, ROOT_SECRET_KEY=self.secret_key),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline and self.process.poll() is None:

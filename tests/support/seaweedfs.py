@@ -51,10 +51,11 @@ class SeaweedFS:
         os.makedirs(data, exist_ok=True)
         with open(os.path.join(self.dir, "log"), "wb") as log:
             self.process = subprocess.Popen(
-                [self.program, "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0",
+                [self.program, f"-logdir={self.dir}", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0",
                  "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0", "-s3", f"-s3.config={config}",
                  "-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in ports.items())],
-                cwd=self.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+                cwd=self.dir, env=dict(os.environ, TMPDIR=self.dir), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT)
         self.address = f"http://127.0.0.1:{ports['s3.port']}"
 
     def _is_ready(self):

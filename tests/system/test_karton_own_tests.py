@@ -34,7 +34,7 @@ class KartonsOwnTests(unittest.TestCase):
         environment.update(PYTHONPATH=os.path.join(SOURCE, "worker", "python"), HOME=directory)
         blocker = "import sys, unittest; sys.modules['karton'] = None; unittest.main(module=None, argv=['tests', 'discover'])"
         done = subprocess.run([sys.executable, "-c", blocker], cwd=directory, env=environment, capture_output=True, text=True,
-                              check=False)
+                              timeout=120, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stderr, rf"Ran {TESTS_IN_SDIST} tests")
 
