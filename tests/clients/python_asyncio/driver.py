@@ -9,7 +9,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from zkarton import ZkartonError  # noqa: E402
 from zkarton.asyncio import Karton, Producer  # noqa: E402
-from zkarton.exceptions import AnswerTimeoutError  # noqa: E402
 
 import common  # noqa: E402
 
@@ -40,7 +39,7 @@ class Client:
         try:
             await producer.connect()
         except BaseException:
-            producer.close()
+            await producer.close()
             raise
         self.producer = producer
 
@@ -66,23 +65,17 @@ class Client:
         return {"rows": common.plain(rows)}
 
     async def do_follow(self, request):
-        self.events = await asyncio.to_thread(self.producer.events, *request["topics"])
-        self.pump = threading.Thread(target=self._pump)
-        self.pump.start()
+        self.events = await self.producer.events(*request["topics"])
+        self.pump = asyncio.create_task(self._pump())
 
-    def _pump(self):
-        while True:
-            try:
-                topic, body = self.events.next()
-            except AnswerTimeoutError:
-                return  # stopped
+    async def _pump(self):
+        async for topic, body in self.events:
             common.say({"event": "published", "topic": topic, "body": body})
 
     async def close(self):
         if self.pump is not None:
-            self.events.stop()
-            self.pump.join()
-            self.events.close()
+            await self.events.close()
+            await self.pump
             self.pump = None
         if self.producer is not None:
             producer, self.producer = self.producer, None

@@ -18,8 +18,9 @@
 from ..config import Config
 from ..resource import LocalResource, Resource
 from ..task import Task, TaskPriority, TaskState
+from .events import Events
 from .resource import RemoteResource
 from .service import Consumer, Karton, Producer
 
-__all__ = ["Config", "Consumer", "Karton", "LocalResource", "Producer", "RemoteResource", "Resource", "Task",
+__all__ = ["Config", "Consumer", "Events", "Karton", "LocalResource", "Producer", "RemoteResource", "Resource", "Task",
            "TaskPriority", "TaskState"]

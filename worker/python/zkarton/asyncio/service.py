@@ -17,12 +17,14 @@ from .._session import Delivery, Options, Question, Receipt, Session
 from .._session.delivery import Answerable
 from .._tables import LIMITS
 from .._threads import on_a_thread
+from ..base import KartonBase
 from ..config import Config, parse_duration
 from ..exceptions import ConfigError, HardShutdownInterrupt, TaskTimeoutError
 from ..resource import RemoteResource as SyncRemoteResource
 from ..service import GiveBack, _without_ours
 from ..task import Task, TaskState
 from ..tree import Tree
+from .events import Events
 from .resource import of
 
 
@@ -46,7 +48,24 @@ def _future_of(item: Answerable) -> asyncio.Future[Any]:
     return future
 
 
-class Producer(sync.Producer):
+class _Closing(KartonBase):
+    """What ends without holding up the loop."""
+
+    async def close(self) -> None:  # type: ignore[override]
+        """Ends the session with the broker."""
+        await asyncio.to_thread(self.backend.close)
+
+    def __exit__(self, *_: Any) -> None:
+        self.backend.close()  # a plain `with` cannot wait
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        await self.close()
+
+
+class Producer(_Closing, sync.Producer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """As zkarton.Producer; what waits is awaited."""
 
     async def connect(self) -> None:
@@ -142,14 +161,12 @@ class Producer(sync.Producer):
         rows: List[Dict[str, Any]] = await asyncio.to_thread(lambda: self.backend.query(what, **arguments))
         return rows
 
-    async def __aenter__(self) -> Any:
-        return self
-
-    async def __aexit__(self, *_: Any) -> None:
-        await asyncio.to_thread(self.close)
+    async def events(self, *topics: str) -> Events:  # type: ignore[override]
+        """Subscribes to events whose topic begins so: ``"analysis."``, ``"log.error."`` (docs/events.md)."""
+        return Events(await asyncio.to_thread(self.backend.events, *topics))
 
 
-class Consumer(sync.Consumer):
+class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """As zkarton.Consumer, with ``async def process``; up to ``concurrency_limit`` tasks at the same time."""
 
     #: None: as many as there are
