@@ -508,7 +508,8 @@ wait_for_something(struct loop *loop, int signal_fd, int64_t timeout_ms)
         {.socket = front_socket(loop->front), .events = is_full ? 0 : ZMQ_POLLIN},
         {.socket = log_pub_socket(loop->log_pub), .events = ZMQ_POLLIN},
         {.socket = janitor_socket(loop->janitor), .events = ZMQ_POLLIN},
-        {.socket = assembler_socket(loop->assembler), .events = ZMQ_POLLIN},
+        {.socket = assembler_socket(loop->assembler, 0), .events = ZMQ_POLLIN},
+        {.socket = assembler_socket(loop->assembler, 1), .events = ZMQ_POLLIN},
         {.socket = front_monitor(loop->front), .events = ZMQ_POLLIN},
         {.fd = signal_fd, .events = ZMQ_POLLIN},
         {.fd = store_fd(engine_store(loop->engine)), .events = ZMQ_POLLIN},
@@ -520,13 +521,13 @@ wait_for_something(struct loop *loop, int signal_fd, int64_t timeout_ms)
     if (items[2].revents != 0) {
         take_words(loop);
     }
-    if (items[3].revents != 0) {
+    if (items[3].revents != 0 || items[4].revents != 0) {
         take_assemblies(loop);
     }
-    if (items[4].revents != 0) {
+    if (items[5].revents != 0) {
         front_watch(loop->front);
     }
-    if (items[5].revents != 0) {
+    if (items[6].revents != 0) {
         take_signals(loop, signal_fd);
     }
 }

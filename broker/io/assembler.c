@@ -1,4 +1,4 @@
-// The loop and the thread hand each other pointers over a pair of inproc sockets without a limit:
+// The loop and each thread hand each other pointers over a pair of inproc sockets without a limit:
 // who receives one owns it. NULL asks the thread to end.
 #include "io/assembler.h"
 
@@ -16,6 +16,8 @@
 #include "base/memory.h"
 #include "io/pair.h"
 
+enum { LANE_BEGIN, LANE_COMPLETE };
+
 struct order {
     // The socket orders what the two threads do; a thread sanitizer sees it by this.
     atomic_bool is_handed;
@@ -32,12 +34,17 @@ struct order {
     struct problem problem;
 };
 
-struct assembler {
-    void *socket; // the loop's end
+// One thread, as the loop sees it.
+struct lane {
+    void *socket; // the loop's end; NULL: there is none
     pthread_t thread;
 };
 
-// The thread's own.
+struct assembler {
+    struct lane lanes[ASSEMBLY_LANES];
+};
+
+// A thread's own.
 struct bench {
     void *socket;
     struct object_store *store;
@@ -94,7 +101,7 @@ order_destroy(struct order *order)
     free(order);
 }
 
-// ---- The thread
+// ---- A thread
 
 static void
 carry_out(struct object_store *store, struct order *order)
@@ -133,24 +140,35 @@ run(void *arg)
 
 // ---- The loop's side
 
+static enum zkt_err
+open_lane(void *zmq_context, struct object_store *store, struct lane *lane, struct problem *problem)
+{
+    struct bench *bench = xcalloc(1, sizeof *bench);
+    bench->store = store;
+    enum zkt_err err = pair_open(zmq_context, "assembler", &lane->socket, &bench->socket, problem);
+    if (err == ZKT_OK && pthread_create(&lane->thread, NULL, run, bench) != 0) {
+        zmq_close(lane->socket);
+        zmq_close(bench->socket);
+        lane->socket = NULL;
+        err = problem_set(problem, ZKT_IO, "the assembler did not start: no thread");
+    }
+    if (err != ZKT_OK) {
+        free(bench);
+    }
+    return err;
+}
+
 enum zkt_err
 assembler_start(void *zmq_context, struct object_store *store, struct assembler **assembler_p,
                 struct problem *problem)
 {
     struct assembler *assembler = xcalloc(1, sizeof *assembler);
-    struct bench *bench = xcalloc(1, sizeof *bench);
-    bench->store = store;
-    enum zkt_err err =
-        pair_open(zmq_context, "assembler", &assembler->socket, &bench->socket, problem);
-    if (err == ZKT_OK && pthread_create(&assembler->thread, NULL, run, bench) != 0) {
-        zmq_close(assembler->socket);
-        zmq_close(bench->socket);
-        err = problem_set(problem, ZKT_IO, "the assembler did not start: no thread");
+    enum zkt_err err = ZKT_OK;
+    for (size_t at = 0; err == ZKT_OK && at < ASSEMBLY_LANES; at++) {
+        err = open_lane(zmq_context, store, &assembler->lanes[at], problem);
     }
     if (err != ZKT_OK) {
-        free(bench);
-        free(assembler);
-        assembler = NULL;
+        assembler_stop(&assembler);
     }
     *assembler_p = assembler;
     return err;
@@ -159,7 +177,7 @@ assembler_start(void *zmq_context, struct object_store *store, struct assembler 
 void
 assembler_begin(struct assembler *assembler, uint64_t request, const struct object_item *object)
 {
-    hand(assembler->socket, order_new(ASSEMBLY_BEGUN, request, object));
+    hand(assembler->lanes[LANE_BEGIN].socket, order_new(ASSEMBLY_BEGUN, request, object));
 }
 
 void
@@ -175,20 +193,26 @@ assembler_complete(struct assembler *assembler, uint64_t request, const struct o
         struct span etag = parts->items[at].etag;
         order->etags[at] = span_of(arena_copy(&order->arena, etag.data, etag.len), etag.len);
     }
-    hand(assembler->socket, order);
+    hand(assembler->lanes[LANE_COMPLETE].socket, order);
 }
 
 void *
-assembler_socket(struct assembler *assembler)
+assembler_socket(struct assembler *assembler, size_t lane)
 {
-    return assembler->socket;
+    zkt_assert(lane < ASSEMBLY_LANES);
+    return assembler->lanes[lane].socket;
 }
 
 enum assembly
 assembler_receive(struct assembler *assembler, uint64_t *request, struct bytes *upload,
                   struct problem *problem)
 {
-    struct order *order = take(assembler->socket, ZMQ_DONTWAIT);
+    struct order *order = NULL;
+    for (size_t at = 0; order == NULL && at < ASSEMBLY_LANES; at++) {
+        if (assembler->lanes[at].socket != NULL) {
+            order = take(assembler->lanes[at].socket, ZMQ_DONTWAIT);
+        }
+    }
     if (order == NULL) {
         return ASSEMBLY_NONE;
     }
@@ -211,11 +235,19 @@ assembler_stop(struct assembler **assembler_p)
     struct bytes unused = {0};
     uint64_t request;
     struct problem problem;
-    hand(assembler->socket, NULL);
-    pthread_join(assembler->thread, NULL);
+    for (size_t at = 0; at < ASSEMBLY_LANES; at++) {
+        if (assembler->lanes[at].socket != NULL) {
+            hand(assembler->lanes[at].socket, NULL);
+            pthread_join(assembler->lanes[at].thread, NULL);
+        }
+    }
     while (assembler_receive(assembler, &request, &unused, &problem) != ASSEMBLY_NONE) {
     }
     bytes_fini(&unused);
-    zmq_close(assembler->socket);
+    for (size_t at = 0; at < ASSEMBLY_LANES; at++) {
+        if (assembler->lanes[at].socket != NULL) {
+            zmq_close(assembler->lanes[at].socket);
+        }
+    }
     free(assembler);
 }

@@ -2,6 +2,7 @@
 #include "unit/testing.h"
 
 #include <openssl/evp.h>
+#include <semaphore.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -40,8 +41,12 @@ await(struct bench *bench, uint64_t *request, struct bytes *upload, struct probl
     enum assembly what;
     while ((what = assembler_receive(bench->assembler, request, upload, problem)) ==
            ASSEMBLY_NONE) {
-        zmq_pollitem_t item = {.socket = assembler_socket(bench->assembler), .events = ZMQ_POLLIN};
-        assert_int_not_equal(zmq_poll(&item, 1, 20000), 0);
+        zmq_pollitem_t items[ASSEMBLY_LANES];
+        for (size_t lane = 0; lane < ASSEMBLY_LANES; lane++) {
+            items[lane] = (zmq_pollitem_t){.socket = assembler_socket(bench->assembler, lane),
+                                           .events = ZMQ_POLLIN};
+        }
+        assert_int_not_equal(zmq_poll(items, ASSEMBLY_LANES, 20000), 0);
     }
     return what;
 }
@@ -107,6 +112,69 @@ failures_come_back_without_the_systems_words(void **state)
     close_bench(&bench);
 }
 
+// A store whose completions wait until the test lets them go.
+struct slow_store {
+    struct object_store store; // first
+    sem_t is_let_go;
+};
+
+static enum zkt_err
+slow_begin(struct object_store *store, const struct object_info *object, const uint8_t sha256[32],
+           struct bytes *upload, struct problem *problem)
+{
+    (void)store;
+    (void)object;
+    (void)sha256;
+    (void)problem;
+    bytes_append_text(upload, "new");
+    return ZKT_OK;
+}
+
+static enum zkt_err
+slow_complete(struct object_store *store, const struct object_info *object,
+              const uint8_t sha256[32], struct span upload, const struct span *etags,
+              size_t etags_count, struct problem *problem)
+{
+    (void)object;
+    (void)sha256;
+    (void)upload;
+    (void)etags;
+    (void)etags_count;
+    (void)problem;
+    sem_wait(&((struct slow_store *)store)->is_let_go);
+    return ZKT_OK;
+}
+
+static void
+a_slow_completion_holds_up_no_begin(void **state)
+{
+    (void)state;
+    static const struct object_store_ops ops = {.multipart_begin = slow_begin,
+                                                .multipart_complete = slow_complete};
+    struct slow_store slow = {.store = {.ops = &ops, .kind = "slow"}};
+    struct bench bench = {.context = zmq_ctx_new(), .item = {.uid = {{7}}, .size = 6}};
+    struct upload_part tag = {.etag = span_of_text("\"t\"")};
+    struct upload_parts parts = {.upload = span_of_text("old"), .items = &tag, .items_count = 1};
+    struct bytes upload = {0};
+    uint64_t request;
+    struct problem problem;
+    sem_init(&slow.is_let_go, 0, 0);
+    assert_int_equal(assembler_start(bench.context, &slow.store, &bench.assembler, &problem),
+                     ZKT_OK);
+    assembler_complete(bench.assembler, 1, &bench.item, &parts);
+    assembler_begin(bench.assembler, 2, &bench.item);
+    assert_int_equal(await(&bench, &request, &upload, &problem), ASSEMBLY_BEGUN);
+    assert_int_equal(request, 2);
+    assert_true(span_equal(bytes_span(&upload), span_of_text("new")));
+    sem_post(&slow.is_let_go);
+    assert_int_equal(await(&bench, &request, &upload, &problem), ASSEMBLY_COMPLETED);
+    assert_int_equal(request, 1);
+    assembler_stop(&bench.assembler);
+    zmq_ctx_term(bench.context);
+    sem_destroy(&slow.is_let_go);
+    bytes_fini(&upload);
+}
+
 // What was asked and not received back is freed (the leak sanitizer looks).
 static void
 it_can_be_stopped_at_any_time(void **state)
@@ -128,6 +196,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_object_is_made_of_its_parts),
         cmocka_unit_test(failures_come_back_without_the_systems_words),
+        cmocka_unit_test(a_slow_completion_holds_up_no_begin),
         cmocka_unit_test(it_can_be_stopped_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
