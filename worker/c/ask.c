@@ -2,9 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "client.h"
 #include "wire/json.h"
+
+enum { LOOK_PERIOD_MS = 2000 };
 
 void
 request_begin(struct question *request, enum verb verb)
@@ -32,22 +35,41 @@ abandon(struct zkt_client *client, struct question *request)
 }
 
 enum zkt_err
-client_ask(struct zkt_client *client, struct question *request, int64_t deadline_ms)
+client_ask_watching(struct zkt_client *client, struct question *request, int64_t deadline_ms,
+                    bool (*goes_on)(void *arg), void *arg)
 {
+    bool is_cancelled = false;
+    int64_t look_ms = goes_on != NULL ? clock_monotonic_ms() + LOOK_PERIOD_MS : INT64_MAX;
     request->reply = &client->replies;
     request->is_answered = false;
     if (!mailbox_put(&client->io->inbox, &request->note)) {
         return client_problem(client, ZKT_CANCELLED, "the session was closed");
     }
     while (!request->is_answered) {
+        bool is_some = client_collect(client, look_ms < deadline_ms ? look_ms : deadline_ms);
+        int64_t now_ms = look_ms != INT64_MAX ? clock_monotonic_ms() : 0;
+        bool is_over = !is_some && deadline_ms <= look_ms && deadline_ms != INT64_MAX;
+        if (!request->is_answered && !is_over && now_ms >= look_ms) {
+            look_ms = now_ms + LOOK_PERIOD_MS;
+            is_cancelled = !goes_on(arg);
+        }
         // A wait without an end follows the abandoning: that is always answered.
-        if (!client_collect(client, deadline_ms) && deadline_ms != INT64_MAX) {
+        if (is_over || (is_cancelled && deadline_ms != INT64_MAX)) {
             abandon(client, request);
-            deadline_ms = INT64_MAX;
+            deadline_ms = look_ms = INT64_MAX;
         }
     }
     client->problem = request->problem;
+    if (is_cancelled && request->problem.code != ZKT_OK) {
+        return client_problem(client, ZKT_CANCELLED, "cancelled");
+    }
     return request->problem.code;
+}
+
+enum zkt_err
+client_ask(struct zkt_client *client, struct question *request, int64_t deadline_ms)
+{
+    return client_ask_watching(client, request, deadline_ms, NULL, NULL);
 }
 
 enum zkt_err

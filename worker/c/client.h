@@ -49,6 +49,11 @@ void
 request_end(struct question *request);
 ZKT_MUST enum zkt_err
 client_ask(struct zkt_client *client, struct question *request, int64_t deadline_ms);
+// client_ask_watching asks goes_on every two seconds while it waits, which may itself ask the
+// broker; false: CANCELLED, unless the answer was OK. deadline_ms has to be a time.
+ZKT_MUST enum zkt_err
+client_ask_watching(struct zkt_client *client, struct question *request, int64_t deadline_ms,
+                    bool (*goes_on)(void *arg), void *arg);
 // client_put hands a packed task to the I/O thread; consumed. Waits while too much is under way.
 ZKT_MUST enum zkt_err
 client_put(struct zkt_client *client, struct zkt_task **task_p);

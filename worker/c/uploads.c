@@ -225,6 +225,16 @@ begin(struct parts_sending *sending)
     return err == ZKT_OK ? ZKT_OK : sending->moving->client->problem.code;
 }
 
+// All bytes are there; the broker puts them together, which may take long.
+static bool
+is_going_on(void *arg)
+{
+    struct moving *moving = arg;
+    const struct transfer_watch watch = objects_watch(moving, NULL);
+    int64_t size = moving->resource->model.size;
+    return watch.on_progress(moving, size, size);
+}
+
 static enum zkt_err
 complete(struct parts_sending *sending, const struct upload_part *tags, size_t tags_count)
 {
@@ -241,7 +251,8 @@ complete(struct parts_sending *sending, const struct upload_part *tags, size_t t
                                   .upload = span_of_text(sending->upload),
                                   .items = tags,
                                   .items_count = tags_count};
-        err = client_ask(client, &moving->request, patience.give_up_ms);
+        err = client_ask_watching(client, &moving->request, patience.give_up_ms, is_going_on,
+                                  moving);
     } while (err != ZKT_OK && wait_to_ask_again(moving, &patience, size));
     return err == ZKT_OK ? ZKT_OK : client->problem.code;
 }

@@ -2,10 +2,12 @@
 #include "testing.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <zkarton.h>
 
+#include "client.h"
 #include "unit/http_script.h"
 #include "worker/fake_broker.h"
 
@@ -20,7 +22,16 @@ struct sender {
     enum zkt_err result;
     char error[512];
     int notices_count;
+    bool is_worker;         // the client is one of a worker, which
+    atomic_bool is_stopped; // may be told to stop
 };
+
+static bool
+is_stopped(void *arg)
+{
+    struct sender *sender = arg;
+    return atomic_load(&sender->is_stopped);
+}
 
 static void
 on_notice(void *arg, const char *text)
@@ -38,6 +49,10 @@ run(void *arg)
     zkt_client_options_t options = {
         .config = sender->config, .timeout_ms = 10000, .arg = sender, .on_notice = on_notice};
     sender->result = zkt_client_new(&options, &sender->client);
+    if (sender->result == ZKT_OK && sender->is_worker) {
+        sender->client->is_stopped = is_stopped;
+        sender->client->stop_arg = sender;
+    }
     if (sender->result == ZKT_OK) {
         zkt_task_t *task = zkt_task_new("type=sample");
         zkt_task_set_data(task, "sample", "../a\nb", "aabbccddeef", 11);
@@ -191,6 +206,25 @@ test_parts(void **state)
     assert_int_equal(sender.notices_count, 2); // once for the begin, once for the end
 }
 
+// The broker takes long to put the parts together: the task can be cancelled meanwhile.
+static void
+test_a_stop_while_the_broker_completes(void **state)
+{
+    (void)state;
+    static struct sender sender;
+    sender = (struct sender){.server = {.answers = {TAGGED, TAGGED, TAGGED}}, .is_worker = true};
+    begin(&sender);
+    struct object_item item = expect_upload(&sender);
+    item.url = span_of_text("http://127.0.0.1:1/never");
+    item.part_size = 4;
+    answer_upload(&sender, &item);
+    answer_parts(&sender, &item, "one");
+    expect_complete(&sender, "one");
+    atomic_store(&sender.is_stopped, true);
+    end(&sender); // it leaves without the answer
+    assert_int_equal(sender.result, ZKT_CANCELLED);
+}
+
 // What the broker says to PARTS is looked at before it is used.
 static void
 test_parts_that_make_no_sense(void **state)
@@ -225,6 +259,7 @@ main(void)
         cmocka_unit_test(test_a_uid_in_use),
         cmocka_unit_test(test_a_refused_upload),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_a_stop_while_the_broker_completes),
         cmocka_unit_test(test_parts_that_make_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
