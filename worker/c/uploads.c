@@ -251,8 +251,8 @@ complete(struct parts_sending *sending, const struct upload_part *tags, size_t t
                                   .upload = span_of_text(sending->upload),
                                   .items = tags,
                                   .items_count = tags_count};
-        err = client_ask_watching(client, &moving->request, patience.give_up_ms, is_going_on,
-                                  moving);
+        err =
+            client_ask_watching(client, &moving->request, patience.give_up_ms, is_going_on, moving);
     } while (err != ZKT_OK && wait_to_ask_again(moving, &patience, size));
     return err == ZKT_OK ? ZKT_OK : client->problem.code;
 }
