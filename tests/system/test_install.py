@@ -20,6 +20,14 @@ int main(void)
 }
 """
 
+PROJECT = """
+cmake_minimum_required(VERSION 3.22)
+project(consumer C)
+find_package(zkarton REQUIRED)
+add_executable(program program.c)
+target_link_libraries(program zkarton::zkarton)
+"""
+
 
 def run(*args, **options):
     done = subprocess.run(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
@@ -75,6 +83,16 @@ class InstallTest(unittest.TestCase):
         program = os.path.join(self.dir, "program-static")
         run("gcc", source, "-o", program, *flags)
         self.assertEqual(run(program), "sample UNREACHABLE\n")
+
+    def test_a_program_builds_by_cmake(self):
+        prefix = os.path.join(self.dir, "cmake-prefix")
+        run("cmake", "--install", self.build, "--prefix", prefix)
+        with open(os.path.join(self.dir, "CMakeLists.txt"), "w", encoding="utf-8") as file:
+            file.write(PROJECT)
+        build = os.path.join(self.dir, "cmake-build")
+        run("cmake", "-S", self.dir, "-B", build, "-DCMAKE_PREFIX_PATH=" + prefix)
+        run("cmake", "--build", build)
+        self.assertEqual(run(os.path.join(build, "program")), "sample UNREACHABLE\n")
 
 
 if __name__ == "__main__":
