@@ -83,8 +83,26 @@ named_consumer(struct question *question, bool is_required, struct consumer **co
     return ZKT_OK;
 }
 
-typedef struct value (*consumer_row_fn)(struct engine *engine, struct arena *arena,
+typedef struct value (*consumer_row_fn)(const struct question *question,
                                         const struct consumer *consumer);
+
+static struct value
+consumer_row(const struct question *question, const struct consumer *consumer)
+{
+    return row_consumer(question->engine, &question->engine->scratch, consumer);
+}
+
+static struct value
+queue_row(const struct question *question, const struct consumer *consumer)
+{
+    return row_queue(question->engine, &question->engine->scratch, consumer);
+}
+
+static struct value
+match_row(const struct question *question, const struct consumer *consumer)
+{
+    return row_match(&question->engine->scratch, consumer, value_get(question->args, "headers"));
+}
 
 // One named consumer, or a page of all.
 static enum zkt_err
@@ -98,7 +116,7 @@ ask_consumers(struct question *question, bool is_required, consumer_row_fn row,
         return code;
     }
     if (consumer != NULL) {
-        value_append(&engine->scratch, &question->rows, row(engine, &engine->scratch, consumer));
+        value_append(&engine->scratch, &question->rows, row(question, consumer));
         return ZKT_OK;
     }
     uint32_t number = (uint32_t)cursor_number(question->args);
@@ -107,7 +125,7 @@ ask_consumers(struct question *question, bool is_required, consumer_row_fn row,
         if (consumer == NULL || consumer->is_dropping) {
             continue;
         }
-        value_append(&engine->scratch, &question->rows, row(engine, &engine->scratch, consumer));
+        value_append(&engine->scratch, &question->rows, row(question, consumer));
         if (question->rows.len >= question->rows_max) {
             set_next(question, number);
             break;
@@ -149,31 +167,7 @@ ask_match(struct question *question, struct problem *problem)
     if (headers == NULL || headers->type != VALUE_MAP) {
         return problem_set(problem, ZKT_INVALID, "headers: a map is needed");
     }
-    struct engine *engine = question->engine;
-    struct consumer *consumer = NULL;
-    enum zkt_err code = named_consumer(question, false, &consumer, problem);
-    if (code != ZKT_OK) {
-        return code;
-    }
-    if (consumer != NULL) {
-        value_append(&engine->scratch, &question->rows,
-                     row_match(&engine->scratch, consumer, headers));
-        return ZKT_OK;
-    }
-    uint32_t number = (uint32_t)cursor_number(question->args);
-    while (store_next_consumer(engine->store, &number)) {
-        consumer = consumer_of(engine, number);
-        if (consumer == NULL || consumer->is_dropping) {
-            continue;
-        }
-        value_append(&engine->scratch, &question->rows,
-                     row_match(&engine->scratch, consumer, headers));
-        if (question->rows.len >= question->rows_max) {
-            set_next(question, number);
-            break;
-        }
-    }
-    return ZKT_OK;
+    return ask_consumers(question, false, match_row, problem);
 }
 
 static enum zkt_err
@@ -324,11 +318,11 @@ ask(struct question *question, enum ask_kind kind, struct problem *problem)
 {
     switch (kind) {
     case ASK_CONSUMERS:
-        return ask_consumers(question, false, row_consumer, problem);
+        return ask_consumers(question, false, consumer_row, problem);
     case ASK_CONSUMER:
-        return ask_consumers(question, true, row_consumer, problem);
+        return ask_consumers(question, true, consumer_row, problem);
     case ASK_QUEUES:
-        return ask_consumers(question, false, row_queue, problem);
+        return ask_consumers(question, false, queue_row, problem);
     case ASK_WORKERS:
         return ask_workers(question, problem);
     case ASK_MATCH:

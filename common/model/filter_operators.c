@@ -177,13 +177,6 @@ compile_type(struct compiler *compiler, struct place place, struct clause *claus
                   near != NULL ? "\"?" : "");
 }
 
-static bool
-is_number(const struct value *value)
-{
-    return value->type == VALUE_BOOL || value->type == VALUE_INT || value->type == VALUE_BIGINT ||
-           value->type == VALUE_DOUBLE;
-}
-
 static enum zkt_err
 compile_mod(struct compiler *compiler, struct place place, struct clause *clause)
 {
@@ -191,8 +184,8 @@ compile_mod(struct compiler *compiler, struct place place, struct clause *clause
     if (place.on_headers) {
         return refuse(compiler, ".$mod: needs a header before it");
     }
-    if (operand->type != VALUE_LIST || operand->len < 2 || !is_number(&operand->items[0]) ||
-        !is_number(&operand->items[1])) {
+    if (operand->type != VALUE_LIST || operand->len < 2 || !value_is_number(&operand->items[0]) ||
+        !value_is_number(&operand->items[1])) {
         return refuse(compiler, ".$mod: must be [divisor, remainder]");
     }
     struct value zero = value_int(0);

@@ -102,19 +102,6 @@ reversed(enum python_order order)
     return order == PYTHON_BELOW ? PYTHON_ABOVE : order == PYTHON_ABOVE ? PYTHON_BELOW : order;
 }
 
-static bool
-is_number(const struct value *value)
-{
-    return value->type == VALUE_BOOL || value->type == VALUE_INT || value->type == VALUE_BIGINT ||
-           value->type == VALUE_DOUBLE;
-}
-
-static int64_t
-small_integer(const struct value *value)
-{
-    return value->type == VALUE_BOOL ? value->boolean : value->integer;
-}
-
 // Two integers as canonical decimal text.
 static int
 compare_digits(const char *a, size_t a_len, const char *b, size_t b_len)
@@ -132,8 +119,8 @@ static int
 compare_integers(const struct value *a, const struct value *b)
 {
     if (a->type != VALUE_BIGINT && b->type != VALUE_BIGINT) {
-        int64_t left = small_integer(a);
-        int64_t right = small_integer(b);
+        int64_t left = value_small_integer(a);
+        int64_t right = value_small_integer(b);
         return left < right ? -1 : left > right;
     }
     if (a->type == VALUE_BIGINT && b->type == VALUE_BIGINT) {
@@ -165,7 +152,7 @@ order_integer_double(const struct value *integer, double number)
         return PYTHON_ABOVE;
     }
     int64_t whole = (int64_t)floor(number);
-    int64_t small = small_integer(integer);
+    int64_t small = value_small_integer(integer);
     if (small != whole) {
         return small < whole ? PYTHON_BELOW : PYTHON_ABOVE;
     }
@@ -210,7 +197,7 @@ python_order(const struct value *a, const struct value *b, int64_t *steps)
     if (--*steps < 0) {
         return PYTHON_NOT_COMPARABLE;
     }
-    if (is_number(a) && is_number(b)) {
+    if (value_is_number(a) && value_is_number(b)) {
         return order_numbers(a, b);
     }
     if (a->type == VALUE_STRING && b->type == VALUE_STRING) {
@@ -230,7 +217,8 @@ to_double(const struct value *number)
         return number->number;
     }
     // float_parse rounds as Python does: to the nearest, ties to even.
-    return number->type == VALUE_BIGINT ? float_parse(number->text) : (double)small_integer(number);
+    return number->type == VALUE_BIGINT ? float_parse(number->text)
+                                        : (double)value_small_integer(number);
 }
 
 static bool
@@ -260,7 +248,7 @@ remainder_of_digits(const struct value *bigint, int64_t divisor)
 bool
 python_remainder(const struct value *dividend, const struct value *divisor, struct value *out)
 {
-    zkt_assert(is_number(dividend));
+    zkt_assert(value_is_number(dividend));
     if (dividend->type == VALUE_DOUBLE || divisor->type == VALUE_DOUBLE) {
         double number = to_double(dividend);
         if (dividend->type == VALUE_BIGINT && isinf(number)) {
@@ -268,14 +256,14 @@ python_remainder(const struct value *dividend, const struct value *divisor, stru
         }
         return remainder_of_doubles(number, to_double(divisor), out);
     }
-    int64_t by = small_integer(divisor);
+    int64_t by = value_small_integer(divisor);
     zkt_assert(by != 0);
     if (by == -1 || by == 1) {
         *out = value_int(0); // INT64_MIN % -1 traps
         return true;
     }
     int64_t rest = dividend->type == VALUE_BIGINT ? remainder_of_digits(dividend, by)
-                                                  : small_integer(dividend) % by;
+                                                  : value_small_integer(dividend) % by;
     if (rest != 0 && (rest < 0) != (by < 0)) {
         rest += by;
     }

@@ -308,15 +308,15 @@ value_copy(struct arena *arena, const struct value *value)
     return copy;
 }
 
-static bool
-is_number(const struct value *value)
+bool
+value_is_number(const struct value *value)
 {
     return value->type == VALUE_BOOL || value->type == VALUE_INT || value->type == VALUE_BIGINT ||
            value->type == VALUE_DOUBLE;
 }
 
-static int64_t
-small_integer(const struct value *value)
+int64_t
+value_small_integer(const struct value *value)
 {
     return value->type == VALUE_BOOL ? value->boolean : value->integer;
 }
@@ -329,7 +329,8 @@ integer_equals_double(const struct value *integer, double number)
         return false;
     }
     if (integer->type != VALUE_BIGINT) {
-        return number >= -0x1p63 && number < 0x1p63 && (int64_t)number == small_integer(integer);
+        return number >= -0x1p63 && number < 0x1p63 &&
+               (int64_t)number == value_small_integer(integer);
     }
     char text[320];
     int len = snprintf(text, sizeof text, "%.0f", number);
@@ -351,7 +352,7 @@ numbers_equal(const struct value *a, const struct value *b)
     if (a->type == VALUE_BIGINT || b->type == VALUE_BIGINT) {
         return a->type == b->type && a->len == b->len && memcmp(a->text, b->text, a->len) == 0;
     }
-    return small_integer(a) == small_integer(b);
+    return value_small_integer(a) == value_small_integer(b);
 }
 
 static bool
@@ -431,7 +432,7 @@ maps_equal(const struct value *a, const struct value *b)
 bool
 value_equal(const struct value *a, const struct value *b)
 {
-    if (is_number(a) && is_number(b)) {
+    if (value_is_number(a) && value_is_number(b)) {
         return numbers_equal(a, b);
     }
     if (a->type != b->type) {

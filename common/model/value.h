@@ -103,6 +103,11 @@ value_same(const struct value *a, const struct value *b);
 bool
 value_is_text(const struct value *value, const char *text); // a string equal to text
 bool
+value_is_number(const struct value *value); // a Bool too, as in Python
+// value_small_integer: of an Int or a Bool.
+int64_t
+value_small_integer(const struct value *value);
+bool
 text_is_utf8(const void *data, size_t len); // strict: no surrogates, no overlong forms
 bool
 text_is_wtf8(const void *data, size_t len); // UTF-8 plus lone surrogates
