@@ -1,5 +1,6 @@
 """How the Python client moves bytes: patience, addresses, refusals; over a server whose answers are told."""
 import contextlib
+import hashlib
 import http.server
 import io
 import os
@@ -85,11 +86,12 @@ class TransferTest(unittest.TestCase):
     def watch(self, **more):
         return _transfer.Watch(more.pop("renew", self.renew), lambda: self.why_ended, self.told.append, **more)
 
-    def upload(self, watch=None):
+    def upload(self, watch=None, content=CONTENT):
         @contextlib.contextmanager
         def opened():
-            yield io.BytesIO(CONTENT)
-        _transfer.upload(self.server.url, "thing", len(CONTENT), opened, watch or self.watch())
+            yield io.BytesIO(content)
+        _transfer.upload(self.server.url, "thing", len(content), hashlib.sha256(CONTENT).digest(), opened,
+                         watch or self.watch())
 
     def download(self, watch=None):
         return b"".join(_transfer.download(self.server.url, "thing", watch or self.watch()))
@@ -143,6 +145,38 @@ class TransferTest(unittest.TestCase):
                 with self.assertRaises(ZkartonError) as raised:
                     self.upload()
                 self.assertEqual((raised.exception.code, len(self.renewals)), (code, 2))
+
+    def test_an_address_that_ended_is_renewed_whatever_the_status(self):
+        for answer in ((401, b""), (400, b"<Error><Code>ExpiredToken</Code></Error>")):
+            del self.renewals[:]
+            self.server.answers = [answer, (200, b"")]
+            self.upload()
+            self.assertEqual(len(self.renewals), 1)
+        self.server.answers = [(400, b"<Error><Code>RequestTimeout</Code></Error>"), (200, b"")]
+        self.upload()
+        self.assertEqual(len(self.renewals), 1)
+
+    def test_bytes_that_changed_are_no_upload(self):
+        for status in (200, 400):  # a store that takes what comes, and one that looks
+            self.server.answers = [(status, b"")]
+            with self.assertRaisesRegex(ZkartonError, "thing: hash differs: the bytes changed"):
+                self.upload(content=CONTENT[1:] + b"x")
+
+    def test_a_download_goes_on_only_where_it_stopped(self):
+        def half(handler):
+            handler.answer(200, CONTENT[:1000], len(CONTENT))
+            handler.close_connection = True
+
+        def elsewhere(handler):
+            handler.send_response(206)
+            handler.send_header("Content-Range", f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+            handler.send_header("Content-Length", str(len(CONTENT)))
+            handler.end_headers()
+            handler.wfile.write(CONTENT)
+
+        self.server.answers = [half, elsewhere]
+        with self.assertRaisesRegex(ZkartonError, "cannot go on where it stopped"):
+            self.download()
 
     def test_what_the_broker_says_about_it_counts(self):
         def gone(left_s):

@@ -4,14 +4,15 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 import uuid
 import weakref
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional
+from typing import IO, Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional
 
-from . import _taskwire, _transfer, _values
+from . import _parts, _taskwire, _transfer, _values
 from ._context import current_process
-from ._session import Delivery, Options, Receipt, Session
+from ._session import Delivery, Options, Question, Receipt, Session
 from .config import Config
 from .events import Events
 from .exceptions import AnswerTimeoutError, ZkartonError, error_of
@@ -23,6 +24,7 @@ POSTED_TASKS_MAX = 4096
 POSTED_BYTES_MAX = 32 << 20
 PAGE_ROWS = 1000
 EARLY_LOGS_MAX = 256
+DECLARE_AGAIN_S = 5 * 60.0  # while an upload takes long, so that no upload hold ends before its task comes
 
 Note = Callable[[str, str, str], None]
 
@@ -152,19 +154,29 @@ class Bus:
             for resource in renewed:
                 resource._uid = str(uuid.uuid4())
             urls.update(self._declare(renewed))
+        declare_again = declaring_again(self.session, [_declaration(resource) for resource in resources])
         for resource in resources:
             address = urls[resource.uid]
             if address.code:
                 raise error_of(address.code, f"{resource.name}: {address.message}")
-            self._upload_one(address.url, resource)
+            self._upload_one(address, resource, declare_again)
 
-    def _upload_one(self, url: str, resource: LocalResource) -> None:
+    def _upload_one(self, address: _Address, resource: LocalResource, declare_again: Callable[[], None]) -> None:
         def renew(left_s: float) -> str:
             return self._url("UPLOAD", item, resource, left_s)
 
+        def verify(stream: IO[bytes]) -> None:
+            if resource._has_changed(stream, item["sha256"]):
+                raise _transfer.changed(resource.name)
+
         item = _declaration(resource)
+        watch = self._watch(renew)
+        watch.on_progress = declare_again
         with resource.opener() as open_stream:
-            _transfer.upload(url, resource.name, resource.size or 0, open_stream, self._watch(renew))
+            if 0 < address.part_size < item["size"]:
+                _parts.upload(self.session, item["uid"], resource.name, item["size"], open_stream, watch, verify)
+            else:
+                _transfer.upload(address.url, resource.name, item["size"], item["sha256"], open_stream, watch)
 
     def _declare(self, resources: List[LocalResource]) -> Dict[str, _Address]:
         return self._addresses("UPLOAD", [_declaration(resource) for resource in resources],
@@ -173,11 +185,11 @@ class Bus:
     def _addresses(self, verb: str, items: List[Dict[str, Any]], uids: List[str],
                    timeout_s: Optional[float] = None) -> Dict[str, _Address]:
         session = self.session
-        out = {uid: _Address("", "OBJECT_UNKNOWN", "the broker knows no address for it") for uid in uids}
+        out = {uid: _Address("", 0, "OBJECT_UNKNOWN", "the broker knows no address for it") for uid in uids}
         for row in session.ask(verb, {"items": items}, timeout_s)["items"]:
             code = session.error(row["code"], "").code if row.get("code") else ""
-            out[_taskwire.uid_text(row["uid"])] = _Address(session.complete_url(row.get("url") or ""), code,
-                                                           row.get("message") or "refused")
+            out[_taskwire.uid_text(row["uid"])] = _Address(session.complete_url(row.get("url") or ""), row.get("part_size") or 0,
+                                                           code, row.get("message") or "refused")
         return out
 
     def read_object(self, resource: RemoteResource) -> Iterator[bytes]:
@@ -253,6 +265,7 @@ class Bus:
 
 class _Address(NamedTuple):
     url: str
+    part_size: int  # 0: it goes in one PUT
     code: str
     message: str
 
@@ -268,6 +281,19 @@ def watch_of(session: Session, delivery: Optional[Delivery], renew: Callable[[fl
         session.note("WARNING", "OBJECT-STORE-AWAY", f'text="{text}"')
 
     return _transfer.Watch(renew, ended, on_wait, delivery is not None)
+
+
+def declaring_again(session: Session, items: List[Dict[str, Any]]) -> Callable[[], None]:
+    """What an upload calls as it goes on: declares everything of its task once more, now and then."""
+    next_s = time.monotonic() + DECLARE_AGAIN_S
+
+    def declare_again() -> None:
+        nonlocal next_s
+        if time.monotonic() >= next_s:
+            next_s = time.monotonic() + DECLARE_AGAIN_S
+            session.ask_later(Question("UPLOAD", {"items": items}))  # a refusal is told by what comes next
+
+    return declare_again
 
 
 def _declaration(resource: LocalResource) -> Dict[str, Any]:

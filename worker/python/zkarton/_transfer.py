@@ -1,11 +1,13 @@
 """Bytes of resources over HTTP: presigned addresses from the broker, streamed, connections kept.
 
 What may pass (nothing listens, a lost connection, a 5xx) is tried again with growing pauses until nothing has moved
-for the patience; an address that is refused, or leads nowhere for long, is renewed (docs/objects.md, Transfers).
+for the patience; an address that is refused, or leads nowhere for long, is renewed (docs/objects.md, Transfers). What
+is large goes in parts: _parts.py.
 """
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import random
@@ -31,10 +33,12 @@ LOST_UPLOADS_MAX = 5  # tries that moved something and failed: an upload begins 
 REDIRECTS_MAX = 5
 REFUSAL_BYTES = 4096
 _ELSEWHERE = (301, 302, 303, 307, 308)
-# What may succeed when it is tried again.
+# What may succeed when it is tried again, by status and by the store's code.
 _AGAIN = (408, 429, 500, 502, 503, 504, 507)
+_AGAIN_CODES = ("RequestTimeout",)
 # What another address may help against.
-_STALE = (403, 404)
+_REFUSED = (401, 403)
+_REFUSED_CODES = ("ExpiredToken",)
 
 _local = threading.local()
 if hasattr(os, "register_at_fork"):
@@ -53,26 +57,49 @@ class Watch:
     ended: Callable[[], Optional[str]]  # why it is not wanted any more; None: it is
     on_wait: Callable[[str], None]  # told once when it begins to wait
     in_task: bool = False
+    on_progress: Optional[Callable[[], None]] = None  # called again and again while bytes of an upload move
+
+
+def why_ended(watch: Watch) -> Optional[str]:
+    """Why the transfer of this thread is not wanted any more; None: it is."""
+    event = given_up.get()
+    return "given up" if event is not None and event.is_set() else watch.ended()
+
+
+def cancelled(name: str, what: str, why: str) -> ZkartonError:
+    """What a transfer ends with that is not wanted any more."""
+    return ZkartonError(f"{name}: the {what} was cancelled: {why}", "CANCELLED")
+
+
+def patience_s(watch: Watch) -> float:
+    """How long nothing may move."""
+    return PATIENCE_IN_TASK_S if watch.in_task else PATIENCE_S
 
 
 class _Refusal(Exception):
     """An HTTP status that is no success."""
 
-    def __init__(self, status: int, error: ZkartonError) -> None:
+    def __init__(self, status: int, store_code: str, error: ZkartonError) -> None:
         super().__init__(str(error))
-        self.status = status
         self.error = error
+        self.may_pass = status in _AGAIN or store_code in _AGAIN_CODES
+        self.is_denied = status in _REFUSED or store_code in _REFUSED_CODES
+        self.is_missing = status == 404
 
 
-class _Run:
-    """One transfer over all of its tries."""
+class Run:
+    """One transfer over all of its tries.
 
-    def __init__(self, url: str, name: str, what: str, watch: Watch) -> None:
+    :param is_part: of an upload that the store may have forgotten: no other address helps against that
+    """
+
+    def __init__(self, url: str, name: str, what: str, watch: Watch, is_part: bool = False) -> None:
         self.url = url
         self.name = name
         self.what = what
         self.watch = watch
-        self.patience_s = PATIENCE_IN_TASK_S if watch.in_task else PATIENCE_S
+        self.is_part = is_part
+        self.patience_s = patience_s(watch)
         self.is_told = False
         self.lost_uploads = 0
         self.moved()
@@ -90,11 +117,14 @@ class _Run:
         if self.lost_uploads < LOST_UPLOADS_MAX:
             self.moved()
 
+    def is_stale(self, problem: Exception) -> bool:
+        """Whether another address may help."""
+        return isinstance(problem, _Refusal) and (problem.is_denied or (problem.is_missing and not self.is_part))
+
     def failed(self, problem: Exception) -> None:
         """After a try that failed: returns when to try again, else raises."""
-        status = problem.status if isinstance(problem, _Refusal) else 0
-        may_pass = not status or status in _AGAIN
-        is_stale = status in _STALE and not self.is_renewed
+        may_pass = not isinstance(problem, _Refusal) or problem.may_pass
+        is_stale = self.is_stale(problem) and not self.is_renewed
         self.tries_in_vain += may_pass
         if is_stale or (may_pass and self.tries_in_vain % RENEW_AFTER_TRIES == 0):
             is_renewed = self._renew()
@@ -128,11 +158,10 @@ class _Run:
 
     def _wait(self, pause_s: float) -> None:
         until_s = time.monotonic() + pause_s
-        event = given_up.get()
         while True:
-            why = "given up" if event is not None and event.is_set() else self.watch.ended()
+            why = why_ended(self.watch)
             if why is not None:
-                raise ZkartonError(f"{self.name}: the {self.what} was cancelled: {why}", "CANCELLED")
+                raise cancelled(self.name, self.what, why)
             left_s = until_s - time.monotonic()
             if left_s <= 0:
                 return
@@ -172,6 +201,13 @@ def _connection(url: str) -> Iterator[Tuple[http.client.HTTPConnection, str]]:
     _kept()[key] = connection
 
 
+def close_kept() -> None:
+    """Closes the connections of this thread, which ends."""
+    kept = _kept()
+    while kept:
+        kept.popitem()[1].close()
+
+
 def _is_kept(url: str) -> bool:
     parts = urlsplit(url)
     return (parts.scheme, parts.netloc) in _kept()
@@ -180,24 +216,32 @@ def _is_kept(url: str) -> bool:
 def _refusal(name: str, what: str, response: http.client.HTTPResponse) -> _Refusal:
     """Of the server's document only the code: the rest may name keys, and goes to logs and errors of tasks."""
     found = re.search(rb"<Code>([A-Za-z0-9._-]{1,64})</Code>", response.read(REFUSAL_BYTES))
-    why = f": {found.group(1).decode()}" if found else ""
+    store_code = found.group(1).decode() if found else ""
+    why = f": {store_code}" if found else ""
     code = {403: "DENIED", 404: "NOT_FOUND", 413: "TOO_LARGE", 507: "DISK_FULL", 503: "BUSY"}.get(response.status, "IO")
-    return _Refusal(response.status, error_of(code, f"{name}: the {what} ended with HTTP {response.status}{why}"))
+    return _Refusal(response.status, store_code, error_of(code, f"{name}: the {what} ended with HTTP {response.status}{why}"))
 
 
 # ---- Upload
 
-def upload(url: str, name: str, size: int, open_stream: Callable[[], Any], watch: Watch) -> None:
+def upload(url: str, name: str, size: int, sha256: bytes, open_stream: Callable[[], Any], watch: Watch) -> None:
     """PUTs ``size`` bytes of what ``open_stream()`` (a context manager, opened anew for each try) gives."""
-    run = _Run(url, name, "upload", watch)
+    put(Run(url, name, "upload", watch), size, open_stream, sha256)
+
+
+def put(run: Run, size: int, open_stream: Callable[[], Any], sha256: Optional[bytes] = None) -> str:
+    """Over all tries; the ETag that the store answers. Bytes whose hash is another are an error."""
     while True:
         was_kept = _is_kept(run.url)
         with open_stream() as stream:
-            blocks = _Blocks(stream, size, name)
+            blocks = _Blocks(stream, size, run, sha256)
             try:
-                _put(run.url, name, size, blocks)
-                return
+                etag = _put(run.url, run.name, size, blocks)
+                blocks.check()
+                return etag
             except _Refusal as refusal:
+                if not refusal.may_pass:
+                    blocks.check()  # that they changed says more than the store's answer
                 problem: Exception = refusal
             except (OSError, http.client.HTTPException) as lost:
                 if blocks.problem is not None:
@@ -205,12 +249,12 @@ def upload(url: str, name: str, size: int, open_stream: Callable[[], Any], watch
                 problem = lost
         if was_kept and not isinstance(problem, _Refusal):
             continue  # the server had closed it meanwhile: a new one will do
-        if blocks.done and not (isinstance(problem, _Refusal) and problem.status in _STALE):
+        if blocks.done and not run.is_stale(problem):
             run.moved_of_upload()
         run.failed(problem)
 
 
-def _put(url: str, name: str, size: int, blocks: _Blocks) -> None:
+def _put(url: str, name: str, size: int, blocks: _Blocks) -> str:
     with _connection(url) as (connection, target):
         try:
             connection.request("PUT", target, body=blocks, headers={"Content-Length": str(size)})
@@ -225,15 +269,19 @@ def _put(url: str, name: str, size: int, blocks: _Blocks) -> None:
         if response.status not in (200, 201, 204):
             raise _refusal(name, "upload", response)
         response.read()
+        return response.headers.get("ETag") or ""
 
 
 class _Blocks:
     """The bytes of one try."""
 
-    def __init__(self, stream: IO[bytes], size: int, name: str) -> None:
+    def __init__(self, stream: IO[bytes], size: int, run: Run, sha256: Optional[bytes]) -> None:
         self._stream = stream
         self._left = size
-        self._name = name
+        self._name = run.name
+        self._on_progress = run.watch.on_progress
+        self._sha256 = sha256
+        self._hashed = hashlib.sha256()
         self.done = 0
         self.problem: Optional[OSError] = None
 
@@ -247,15 +295,29 @@ class _Blocks:
             if not block:
                 raise ZkartonError(f"{self._name}: ends {self._left} bytes before its size", "IO")
             self._left -= len(block)
+            if self._sha256 is not None:
+                self._hashed.update(block)
+            if self._on_progress is not None:
+                self._on_progress()
             yield block
             self.done += len(block)
+
+    def check(self) -> None:
+        """Once all were read."""
+        if self._sha256 is not None and not self._left and self._hashed.digest() != self._sha256:
+            raise changed(self._name)
+
+
+def changed(name: str) -> ZkartonError:
+    """What an upload ends with whose bytes are not those that were declared."""
+    return ZkartonError(f"{name}: hash differs: the bytes changed after they were added to the task", "IO")
 
 
 # ---- Download
 
 def download(url: str, name: str, watch: Watch) -> Iterator[bytes]:
     """GETs it block by block; goes on where a broken connection stopped."""
-    run = _Run(url, name, "download", watch)
+    run = Run(url, name, "download", watch)
     done = 0
     redirects = 0
     while True:
@@ -273,6 +335,8 @@ def download(url: str, name: str, watch: Watch) -> Iterator[bytes]:
                     continue
                 if response.status not in (200, 206):
                     raise _refusal(name, "download", response)
+                if response.status == 206 and not _begins_at(response, done):
+                    raise ZkartonError(f"{name}: the object store cannot go on where it stopped", "IO")
                 for block in _blocks_of(response, done if response.status == 200 else 0):
                     done += len(block)
                     run.moved()
@@ -287,6 +351,10 @@ def download(url: str, name: str, watch: Watch) -> Iterator[bytes]:
             url = run.url
             run.failed(problem)
             redirects = redirects if run.url == url else 0
+
+
+def _begins_at(response: http.client.HTTPResponse, done: int) -> bool:
+    return (response.headers.get("Content-Range") or f"bytes {done}-").startswith(f"bytes {done}-")
 
 
 def _blocks_of(response: http.client.HTTPResponse, skip: int) -> Iterator[bytes]:

@@ -24,6 +24,15 @@ def _hash_of(stream: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
+def _stamp_of(stream: IO[bytes]) -> Any:
+    """What changes when the file behind it is written; None: that cannot be told."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (AttributeError, OSError):  # not of the system
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 class ResourceBase:
     """What local and remote resources share."""
 
@@ -40,16 +49,19 @@ class ResourceBase:
         self.metadata: Dict[str, Any] = metadata or {}
         sha256 = sha256 or self.metadata.get("sha256")
         self._content: Optional[bytes] = None
+        self._stamp: Any = None  # of the file when it was hashed
         if path:
             if not os.path.isfile(path):
                 raise IOError(f"Path {path} doesn't exist or is not a file")
             if sha256 is None:
                 with open(path, "rb") as file:
+                    self._stamp = _stamp_of(file)
                     sha256 = _hash_of(file)
         elif fd is not None:
             if sha256 is None:
                 position = fd.tell()
                 fd.seek(0)
+                self._stamp = _stamp_of(fd)
                 sha256 = _hash_of(fd)
                 fd.seek(position)
         elif content:
@@ -197,6 +209,15 @@ class LocalResource(ResourceBase):
 
             yield again
 
+    def _has_changed(self, stream: IO[bytes], sha256: bytes) -> bool:
+        """Whether the bytes that ``open`` gave have another hash; a file that nobody wrote since is not read again."""
+        if self._path is None and self.fd is None:
+            return False
+        if self._stamp is not None and self._stamp == _stamp_of(stream):
+            return False
+        stream.seek(0)
+        return _hash_of(stream) != sha256.hex()
+
     def upload(self, backend: Any) -> None:
         """To a backend with Karton's ``upload_object(bucket, uid, content)``."""
         if self._content is None and not self._path and self.fd is None:
@@ -283,6 +304,8 @@ class RemoteResource(ResourceBase):
         for block in backend.read_object(self):
             digest.update(block)
             size += len(block)
+            if self._size is not None and size > self._size:
+                raise ZkartonError(f"{self.name}: more came than the {self._size} bytes that were sent", "IO")
             write(block)
         if self._size is not None and size != self._size:
             raise ZkartonError(f"{self.name}: {size} bytes came, {self._size} were sent", "IO")

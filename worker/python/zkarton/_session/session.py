@@ -42,6 +42,7 @@ CLOSE_LINGER_S = 0.5
 ABORT_GRACE_S = 2.0  # for process to end
 ANSWER_GRACE_S = 3.0  # for the broker to take the last reports
 POLL_MOST_S = 1.0
+LOOK_S = 0.1
 NAP_S = 0.006
 RECEIVE_MOST = 256
 
@@ -194,6 +195,25 @@ class Session:
         if not question.wait(timeout_s):
             self._put(self.questions.abandon, question)
             question.wait()
+        if question.error is not None:
+            raise question.error
+        return question.answer
+
+    def ask_while(self, verb: str, body: Dict[str, Any], timeout_s: float, look: Callable[[], None]
+                  ) -> Dict[str, Any]:
+        """As ask, for what may take long: ``look`` is called now and then, and ends it when it raises."""
+        question = Question(verb, body)
+        self._put(self.questions.take, question)
+        until_s = time.monotonic() + timeout_s
+        try:
+            while not question.wait(min(LOOK_S, max(until_s - time.monotonic(), 0))):
+                look()
+                if time.monotonic() >= until_s:
+                    break
+        finally:
+            if not question.is_done:
+                self._put(self.questions.abandon, question)
+        question.wait()
         if question.error is not None:
             raise question.error
         return question.answer
@@ -512,7 +532,7 @@ class Session:
                 self._is_over = True
         elif name == "ERROR":
             self._refused(message_id, body)
-        elif name in ("URLS", "DONE", "ANSWER"):
+        elif name in ("URLS", "PART_URLS", "COMPLETED", "DONE", "ANSWER"):
             self.questions.answered(message_id, body)
         # HEARTBEAT: being heard is all of it. Others are unknown to this version.
 

@@ -87,6 +87,7 @@ class KartonAsyncBackend(KartonBackendBase):
         return self._plain.s3
 
     def unserialize_resource(self, resource_spec: Dict[str, Any]) -> RemoteResource:
+        self._plain.objects.learn(resource_spec)
         return RemoteResource.from_dict(resource_spec, backend=self)  # type: ignore[arg-type]
 
     async def get_bind(self, identity: str) -> KartonBind:

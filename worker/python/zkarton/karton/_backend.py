@@ -118,6 +118,7 @@ class KartonBackend(KartonBackendBase):
         raise NotServedError("backend.s3", "objects are reached by upload_object, download_object and get_object")
 
     def unserialize_resource(self, resource_spec: Dict[str, Any]) -> RemoteResource:
+        self.objects.learn(resource_spec)
         return RemoteResource.from_dict(resource_spec, backend=self)  # type: ignore[arg-type]
 
     # ---- Queues

@@ -5,11 +5,13 @@ import contextlib
 import hashlib
 import io
 import os
+import threading
 import uuid
-from typing import IO, Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from collections import OrderedDict
+from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, Union
 
-from .. import _transfer
-from .._bus import watch_of
+from .. import _parts, _transfer
+from .._bus import declaring_again, watch_of
 from .._session import Delivery, Session
 from .._taskwire import uid_bytes
 from ..exceptions import ZkartonError, error_of
@@ -17,6 +19,7 @@ from ._errors import NotServedError
 from ._sessions import Sessions
 
 IN_USE_TRIES = 3
+KNOWN_MAX = 1 << 16
 
 
 class ObjectStream(io.RawIOBase):
@@ -65,6 +68,16 @@ def _key(uid: str) -> bytes:
                              "a uid of a resource is a UUID; leave it out and one is drawn") from None
 
 
+class _Address(NamedTuple):
+    url: str
+    part_size: int  # 0: it goes in one PUT
+
+
+class _Known(NamedTuple):
+    size: Optional[int]
+    sha256: Optional[str]
+
+
 class Objects:
     """Of one backend."""
 
@@ -72,13 +85,15 @@ class Objects:
         self._sessions = sessions
         self._delivery_here = delivery_here  # of the task that is in process here
         self.hashes: Dict[str, str] = {}  # of what was uploaded for a task that is not sent yet, by uid
+        self._known: OrderedDict[str, _Known] = OrderedDict()  # of resources of tasks that came, the last ones
+        self._lock = threading.Lock()
 
     def _address(self, session: Session, verb: str, item: Dict[str, Any], uid: str,
-                 timeout_s: Optional[float] = None) -> str:
+                 timeout_s: Optional[float] = None) -> _Address:
         answer = session.ask(verb, {"items": [item]}, timeout_s)["items"][0]
         if answer.get("code"):
             raise error_of(answer["code"], f"object {uid}: {answer.get('message') or 'refused'}")
-        return session.complete_url(answer["url"])
+        return _Address(session.complete_url(answer["url"]), answer.get("part_size") or 0)
 
     def upload(self, uid: str, content: Union[bytes, IO[bytes]], draw_uid: Callable[[], str]) -> None:
         """Uploads what is there; under another uid if somebody else's object has that one."""
@@ -91,38 +106,76 @@ class Objects:
             stream.seek(start)
             yield stream
 
+        def verify(_: IO[bytes]) -> None:
+            stream.seek(start)
+            if _measure(stream) != (size, sha256):
+                raise _transfer.changed(uid)
+
         for _ in range(IN_USE_TRIES):
             session = self._sessions.sender
-            item = {"uid": _key(uid), "size": size, "sha256": sha256}
+            key = _key(uid)
+            item = {"uid": key, "size": size, "sha256": sha256}
             try:
-                url = self._address(session, "UPLOAD", item, uid)
+                address = self._address(session, "UPLOAD", item, uid)
             except ZkartonError as error:
                 if error.code != "IN_USE":
                     raise
                 uid = draw_uid()
                 continue
-            _transfer.upload(url, uid, size, rewound, self._watch(session, "UPLOAD", item, uid))
+            watch = self._watch(session, "UPLOAD", item, uid)
+            watch.on_progress = declaring_again(session, [item])
+            if 0 < address.part_size < size:
+                _parts.upload(session, key, uid, size, rewound, watch, verify)
+            else:
+                _transfer.upload(address.url, uid, size, sha256, rewound, watch)
             self.hashes[uid] = sha256.hex()
             return
         raise ZkartonError(f"object {uid}: its uid is taken", "IN_USE")
 
+    def learn(self, document: Dict[str, Any]) -> None:
+        """What a resource of a task says about its object: downloads are compared with it."""
+        metadata = document.get("metadata") or {}
+        known = _Known(document.get("size"), document.get("sha256") or metadata.get("sha256"))
+        with self._lock:
+            self._known[document["uid"]] = known
+            self._known.move_to_end(document["uid"])
+            if len(self._known) > KNOWN_MAX:
+                self._known.popitem(last=False)
+
     def blocks(self, uid: str) -> Iterator[bytes]:
-        """The object, block by block."""
+        """The object, block by block; raises at the end if it is not what its task says."""
+        return self._checked(uid, self._blocks(uid))
+
+    def _checked(self, uid: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        with self._lock:
+            known = self._known.get(uid, _Known(None, None))
+        digest = hashlib.sha256()
+        size = 0
+        for block in blocks:
+            digest.update(block)
+            size += len(block)
+            yield block
+        if known.size is not None and size != known.size:
+            raise ZkartonError(f"object {uid}: {size} bytes came, {known.size} were sent", "IO")
+        if known.sha256 and digest.hexdigest() != known.sha256.lower():
+            raise ZkartonError(f"object {uid}: the bytes are not those that were sent (SHA-256 differs)", "IO")
+
+    def _blocks(self, uid: str) -> Iterator[bytes]:
         item = {"uid": _key(uid)}
         session = self._sessions.sender
         try:
-            url = self._address(session, "DOWNLOAD", item, uid)
+            address = self._address(session, "DOWNLOAD", item, uid)
         except ZkartonError as error:
             if error.code != "OBJECT_UNKNOWN":
                 raise
             # Not of a task that this service works on: a dashboard may look at it all the same.
             session = self._sessions.operator
-            url = self._address(session, "DOWNLOAD", item, uid)
-        return _transfer.download(url, uid, self._watch(session, "DOWNLOAD", item, uid))
+            address = self._address(session, "DOWNLOAD", item, uid)
+        return _transfer.download(address.url, uid, self._watch(session, "DOWNLOAD", item, uid))
 
     def _watch(self, session: Session, verb: str, item: Dict[str, Any], uid: str) -> _transfer.Watch:
         def renew(left_s: float) -> str:
-            return self._address(session, verb, item, uid, left_s)
+            return self._address(session, verb, item, uid, left_s).url
 
         return watch_of(session, self._delivery_here(), renew)
 

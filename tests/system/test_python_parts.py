@@ -1,0 +1,256 @@
+"""Uploads in parts of the Python client, over the directory store and over SeaweedFS: what is cut, killed, refused, changed."""
+import asyncio
+import contextlib
+import glob
+import hashlib
+import io
+import os
+import threading
+import time
+import unittest
+import uuid
+
+from karton.core.config import Config
+
+from support.broker import Broker, until
+from support.proxy import Proxy
+from support.python_client import Program
+from support.s3 import s3_options, server_program
+from support.seaweedfs import SeaweedFS
+
+from zkarton import Producer, Resource, Task
+from zkarton.asyncio import Producer as AsyncProducer
+from zkarton.exceptions import ZkartonError
+from zkarton.karton._backend import KartonBackend
+from zkarton.test import ConfigMock
+
+PART_SIZE = 5 << 20
+CONTENT = os.urandom((4 * PART_SIZE) + 12345)  # five parts
+IN_FLIGHT = 4 * PART_SIZE  # what may be under way when something happens
+SHORT_S = 2
+
+READER = f"""
+    import hashlib
+    from zkarton import Karton
+    class Reader(Karton):
+        identity = "py.reader"
+        filters = [{{"type": "read"}}]
+        def process(self, task):
+            for resource in task.iterate_resources():
+                assert hashlib.sha256(resource.content).hexdigest() == resource.sha256
+                assert resource.size < {PART_SIZE} or resource.sha256 == "{hashlib.sha256(CONTENT).hexdigest()}"
+    Reader.main()
+"""
+SENDER = f"""
+    from zkarton import Karton, Resource, Task
+    class Sender(Karton):
+        identity = "py.sender"
+        filters = [{{"type": "send"}}]
+        task_timeout = 2
+        concurrency = 2  # not on the main thread
+        def process(self, task):
+            with open("out", "wb") as file:
+                file.write(bytes({len(CONTENT)}))
+            self.send_task(Task({{"type": "none"}}, {{"r": Resource("out", path="out")}}))
+    Sender.main()
+"""
+
+
+class Parts:
+    """The tests; what comes after them says over which store."""
+
+    def setUp(self):
+        self.proxy = self.enterContext(Proxy())
+        options = self.store_options()
+        options.setdefault("object", {}).update({"public_address": f"http://127.0.0.1:{self.proxy.port}",
+                                                 "multipart_threshold": "5MiB", "url_ttl": self.url_ttl()})
+        options["store"] = {"min_free": "1MiB"}
+        self.broker = Broker(options, args=self.ARGS)
+        self.addCleanup(self.broker.__exit__)
+        self.start()
+        self.config = ConfigMock({"broker": {"address": self.broker.endpoints["broker"]}})
+        self.producer = Producer(self.config, identity="tester")
+        self.addCleanup(self.producer.close)
+
+    def url_ttl(self):
+        return f"{SHORT_S}s" if self._testMethodName.startswith("test_addresses") else "1h"
+
+    def start(self):
+        self.broker.start()
+        self.proxy.target = self.store_port()
+
+    def reader(self, source=READER):
+        program = Program(self.broker, source)
+        self.addCleanup(program.__exit__)
+        return program.registered()
+
+    def write(self, name):
+        path = os.path.join(self.broker.dir, name)
+        with open(path, "wb") as file:
+            file.write(CONTENT)
+        return path
+
+    def done(self, task, finished=1, crashed=0):
+        summary = self.producer.wait(task.root_uid, 60)
+        self.assertEqual((summary.finished, summary.crashed), (finished, crashed))
+
+    def test_every_kind_of_resource(self):
+        program = self.reader()
+        for resource in (Resource("bytes", CONTENT), Resource("path", path=self.write("file")),
+                         Resource("fd", fd=io.BytesIO(CONTENT)), Resource("small", b"small")):
+            with self.subTest(resource=resource.name):
+                task = Task({"type": "read"}, {"r": resource})
+                self.producer.send_task(task)
+                self.done(task)
+        self.assertGreaterEqual(self.proxy.connections_count, 3 * 4)  # parts went side by side
+        self.assertEqual(program.stop(), 0)
+
+    def test_asyncio(self):
+        async def send():
+            async with AsyncProducer(self.config, identity="tester.async") as producer:
+                beats = 0
+
+                async def beat():
+                    nonlocal beats
+                    while True:
+                        await asyncio.sleep(0.01)
+                        beats += 1
+
+                beating = asyncio.create_task(beat())
+                await producer.send_task(task)
+                beating.cancel()
+                return beats
+
+        program = self.reader()
+        task = Task({"type": "read"}, {"r": Resource("path", path=self.write("file"))})
+        self.assertGreater(asyncio.run(send()), 2)  # the loop went on meanwhile
+        self.done(task)
+        self.assertEqual(program.stop(), 0)
+
+    def test_a_part_that_is_cut_goes_again_alone(self):
+        program = self.reader()
+        self.proxy.cut("up", PART_SIZE // 2)
+        task = Task({"type": "read"}, {"r": Resource("path", path=self.write("file"))})
+        self.producer.send_task(task)
+        self.assertEqual(self.proxy.cut_count, 1)
+        self.assertLess(self.proxy.passed["up"], len(CONTENT) + PART_SIZE + (1 << 20))
+        self.done(task)
+        self.assertEqual(program.stop(), 0)
+
+    def test_broker_killed_between_parts(self):
+        program = self.reader()
+        with self.cut_while_sending() as task:
+            self.broker.kill()
+            self.start()
+        self.done(task)
+        self.assertLess(self.proxy.passed["up"], len(CONTENT) + IN_FLIGHT + (1 << 20))
+        self.assertEqual(program.stop(), 0)
+
+    def test_addresses_that_end_between_parts(self):
+        program = self.reader()
+        with self.cut_while_sending() as task:
+            time.sleep(SHORT_S + 0.2)  # longer than an address is good: that is what is tested
+        self.done(task)
+        self.assertEqual(program.stop(), 0)
+
+    @contextlib.contextmanager
+    def cut_while_sending(self):
+        """Runs what it surrounds while a task cannot go on, in the middle of its parts; then the task is sent."""
+        task = Task({"type": "read"}, {"r": Resource("path", path=self.write("file"))})
+        raised = []
+
+        def send():
+            try:
+                self.producer.send_task(task)
+            except BaseException as error:
+                raised.append(error)
+
+        self.proxy.cut("up", 3 * PART_SIZE, then_refuse=True)
+        thread = threading.Thread(target=send)
+        thread.start()
+        until("it is cut", lambda: self.proxy.cut_count == 1)
+        self.proxy.refuse()
+        yield task
+        self.proxy.refuse(False)
+        thread.join(60)
+        self.assertFalse(thread.is_alive())
+        self.assertEqual(raised, [])
+
+    def test_a_timeout_ends_an_upload_that_waits(self):
+        program = self.reader(SENDER)
+        self.proxy.cut("up", PART_SIZE // 2, then_refuse=True)
+        task = Task({"type": "send"})
+        self.producer.send_task(task)
+        self.done(task, 0, 1)
+        self.assertEqual(program.stop(), 0)  # no thread of it goes on
+
+    def test_a_file_that_changed_is_not_sent(self):
+        path = self.write("file")
+        resource = Resource("file", path=path)
+        with open(path, "r+b") as file:
+            file.seek(PART_SIZE)
+            file.write(b"other bytes")
+        with self.assertRaisesRegex(ZkartonError, "file: hash differs: the bytes changed after they were added"):
+            self.producer.send_task(Task({"type": "read"}, {"r": resource}))
+
+
+class DirPartsTest(Parts, unittest.TestCase):
+    ARGS = ()
+
+    def store_options(self):
+        return {}
+
+    def backend(self):
+        """karton-core's, as a service on zkarton-karton has it."""
+        config = Config(check_sections=False)
+        config._config["zkarton"] = {"address": self.broker.endpoints["broker"]}
+        backend = KartonBackend(config, "karton.service")
+        self.addCleanup(backend.sessions.close)
+        return backend
+
+    def objects(self):
+        return glob.glob(os.path.join(self.broker.data, "objects", "??", "*"))
+
+    def test_objects_of_services_for_karton_core(self):
+        """B1, B2: in parts too, and compared with what the task says about them."""
+        backend = self.backend()
+        uid = str(uuid.uuid4())
+        backend.upload_object_from_file("any", uid, self.write("file"))
+        self.assertGreaterEqual(self.proxy.connections_count, 4)
+        stored, = self.objects()
+        known = {"uid": uid, "name": "r", "bucket": "any", "size": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+        resource = backend.unserialize_resource(known)
+        self.assertEqual(resource.content, CONTENT)
+        with open(stored, "r+b") as file:
+            file.seek(PART_SIZE)
+            file.write(b"other bytes")
+        resource = backend.unserialize_resource(known)
+        out = os.path.join(self.broker.dir, "out")
+        for download in (resource.download, lambda: resource.download_to_file(out)):
+            with self.assertRaisesRegex(ZkartonError, "not those that were sent"):
+                download()
+        self.assertFalse(os.path.exists(out))
+        backend.unserialize_resource({**known, "size": 5})
+        with self.assertRaisesRegex(ZkartonError, "5 were sent"):
+            backend.download_object("any", uid)
+
+    def store_port(self):
+        return int(self.broker.endpoints["http"].rsplit(":", 1)[1])
+
+
+class S3PartsTest(Parts, unittest.TestCase):
+    ARGS = ("--setup-bucket",)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = cls.enterClassContext(SeaweedFS(server_program("weed")))
+
+    def store_options(self):
+        return s3_options(self.server)
+
+    def store_port(self):
+        return self.server.ports["s3.port"]
+
+
+if __name__ == "__main__":
+    unittest.main()
