@@ -318,6 +318,23 @@ class ClientTest(unittest.TestCase):
         self.assertEqual([(summary.finished, summary.crashed) for summary in summaries], [(2, 0)] * 4 + [(1, 1)] + [(2, 0)])
         self.assertEqual(state["most"], 3)
 
+    def test_stopped_events_are_stopped(self):
+        with Producer(self.config(), identity="follower") as producer:
+            for is_closed in (False, True):
+                events = producer.events("analysis.")
+                producer.send_task(Task({"type": "for nobody"}))
+                self.assertTrue(events.next(timeout=30)[0].startswith("analysis."))
+                for _ in range(3):  # there is always more
+                    producer.send_task(Task({"type": "for nobody"}))
+                producer.flush()
+                events.close() if is_closed else events.stop()
+                for _ in range(2):
+                    with self.assertRaises(AnswerTimeoutError):
+                        events.next()
+                events.close()
+                events.stop()
+                events.close()
+
     def test_asyncio_events_and_close_leave_the_loop_alone(self):
         async def run():
             producer = zkarton.asyncio.Producer(self.config(), identity="async.follower")
@@ -332,6 +349,8 @@ class ClientTest(unittest.TestCase):
                 pump = asyncio.ensure_future(events.next())
                 await asyncio.sleep(0)
                 pump.cancel()
+            with self.assertRaises(AnswerTimeoutError):  # as a pump does that was between two of them
+                await events.next()
             await producer.close()
             return task
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -30,7 +31,9 @@ class Events:
         #: Events of whole families that were lost on the way, as their numbers tell
         self.missed = 0
         self._last: Dict[str, int] = {}
-        self._wake_r, self._wake_w = os.pipe()
+        self._stopped = False
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_w.setblocking(False)
         self._socket = _context().socket(zmq.SUB)
         self._socket.linger = 0
         self._socket.setsockopt(zmq.IPV6, 1)
@@ -60,13 +63,13 @@ class Events:
         self._socket.unsubscribe(sync)
 
     def _receive(self, deadline_s: Optional[float]) -> Optional[Event]:
-        while True:
+        while not self._stopped:
             try:
                 frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 wait_ms = None if deadline_s is None else max(int((deadline_s - time.monotonic()) * 1000) + 1, 0)
                 ready = dict(self._poller.poll(wait_ms))
-                if self._wake_r in ready or not ready:
+                if not ready:
                     return None
                 continue
             if len(frames) == 2:
@@ -74,10 +77,11 @@ class Events:
                     return frames[0].decode("utf-8", "replace"), _values.unpack(frames[1])
                 except Exception:  # not ours to judge: the next one
                     continue
+        return None
 
     def next(self, timeout: Optional[float] = None) -> Event:
         """(topic, body) of the next event; AnswerTimeoutError when none comes in time, or after stop()."""
-        if self._early:
+        if self._early and not self._stopped:
             event: Optional[Event] = self._early.pop(0)
         else:
             event = self._receive(None if timeout is None else time.monotonic() + timeout)
@@ -97,18 +101,19 @@ class Events:
         self._last[family] = number
 
     def stop(self) -> None:
-        """Makes next() return. From any thread, or a signal handler."""
+        """Makes next() return, for good. From any thread, or a signal handler."""
+        self._stopped = True
         try:
-            os.write(self._wake_w, b"\0")
+            self._wake_w.send(b"\0")
         except OSError:
             pass
 
     def close(self) -> None:
-        """Ends the subscription."""
-        if not self._socket.closed:
-            self._socket.close(0)
-            os.close(self._wake_r)
-            os.close(self._wake_w)
+        """Ends the subscription; not while another thread is in next()."""
+        self._stopped = True
+        self._socket.close(0)
+        self._wake_r.close()
+        self._wake_w.close()
 
     def __iter__(self) -> Iterator[Event]:
         while True:
