@@ -13,100 +13,56 @@
 #include "base/memory.h"
 #include "http/reply.h"
 #include "http/s3_api.h"
+#include "object/s3_documents.h"
 #include "object/xml.h"
 
-enum { KEYS_MAX = 1000, JOBS_MAX = 4 };
+enum { JOBS_MAX = 4 };
 
 // ---- DeleteObjects
 
-struct deletion {
-    struct s3_ask *call;
-    struct bytes out;
-    char *key; // of the object that is being read
-    bool is_quiet;
-    char *keys[KEYS_MAX];
-    size_t keys_count;
-};
-
-static bool
-on_delete_begin(void *arg, const char *path)
+static void
+add_deleted(struct bytes *out, const char *key, enum s3_code code)
 {
-    struct deletion *deletion = arg;
-    if (strcmp(path, "/Delete/Object") == 0) {
-        free(deletion->key);
-        deletion->key = NULL;
+    bytes_append_text(out, code == S3_OK ? "<Deleted>" : "<Error>");
+    xml_element(out, "Key", key);
+    if (code != S3_OK) {
+        xml_element(out, "Code", s3_code_name(code));
+        xml_element(out, "Message", s3_code_text(code));
     }
-    return strncmp(path, "/Delete", 7) == 0 && (path[7] == '\0' || path[7] == '/');
-}
-
-static bool
-on_delete_end(void *arg, const char *path, const char *text)
-{
-    struct deletion *deletion = arg;
-    if (strcmp(path, "/Delete/Quiet") == 0) {
-        deletion->is_quiet = strcmp(text, "true") == 0;
-    } else if (strcmp(path, "/Delete/Object/Key") == 0) {
-        free(deletion->key);
-        deletion->key = xstrdup(text);
-    } else if (strcmp(path, "/Delete/Object") == 0) {
-        if (deletion->key == NULL || deletion->keys_count == KEYS_MAX) {
-            return false;
-        }
-        deletion->keys[deletion->keys_count++] = deletion->key;
-        deletion->key = NULL;
-    }
-    return true;
+    bytes_append_text(out, code == S3_OK ? "</Deleted>" : "</Error>");
 }
 
 static void
-add_deleted(struct deletion *deletion, const char *key, enum s3_code code)
+delete_keys(struct s3_ask *call, const struct s3_deletion *deletion, struct bytes *out)
 {
-    if (code == S3_OK && deletion->is_quiet) {
-        return;
+    enum s3_code codes[S3_KEYS_MAX];
+    object_keys_delete(call->store, call->bucket, deletion->keys, deletion->keys_count, codes);
+    bytes_append_text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                           "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < deletion->keys_count; i++) {
+        if (codes[i] != S3_OK || !deletion->is_quiet) {
+            add_deleted(out, deletion->keys[i], codes[i]);
+        }
     }
-    bytes_append_text(&deletion->out, code == S3_OK ? "<Deleted>" : "<Error>");
-    xml_element(&deletion->out, "Key", key);
-    if (code != S3_OK) {
-        xml_element(&deletion->out, "Code", s3_code_name(code));
-        xml_element(&deletion->out, "Message", s3_code_text(code));
-    }
-    bytes_append_text(&deletion->out, code == S3_OK ? "</Deleted>" : "</Error>");
+    bytes_append_text(out, "</DeleteResult>\n");
 }
 
 enum MHD_Result
 s3_delete_objects(struct MHD_Connection *connection, struct s3_ask *call)
 {
-    static const struct xml_events events = {.on_begin = on_delete_begin, .on_end = on_delete_end};
-    struct deletion deletion = {.call = call};
+    struct s3_deletion deletion = {.keys_count = 0};
     struct problem problem = {.text = ""};
+    struct bytes out = {0};
     enum s3_code code = object_bucket_check(call->store, call->bucket, &call->problem);
-    if (code == S3_OK &&
-        (xml_read(bytes_span(&call->document), &events, &deletion, &problem) != ZKT_OK ||
-         deletion.keys_count == 0)) {
-        s3_ask_fail(call, S3_MALFORMED_XML, problem.text[0] != '\0' ? problem.text : NULL);
-    } else if (code != S3_OK) {
+    if (code != S3_OK) {
         s3_ask_fail(call, code, NULL);
+    } else if (s3_deletion_read(bytes_span(&call->document), &deletion, &problem) != ZKT_OK) {
+        s3_ask_fail(call, S3_MALFORMED_XML, problem.text);
+    } else {
+        delete_keys(call, &deletion, &out);
     }
-    bytes_append_text(&deletion.out,
-                      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                      "<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    enum s3_code codes[KEYS_MAX];
-    if (call->code == S3_OK) {
-        object_keys_delete(call->store, call->bucket, deletion.keys, deletion.keys_count, codes);
-    }
-    for (size_t i = 0; i < deletion.keys_count; i++) {
-        if (call->code == S3_OK) {
-            add_deleted(&deletion, deletion.keys[i], codes[i]);
-        }
-        free(deletion.keys[i]);
-    }
-    free(deletion.key);
-    bytes_append_text(&deletion.out, "</DeleteResult>\n");
-    if (call->code != S3_OK) {
-        bytes_fini(&deletion.out);
-        return s3_reply_error(connection, call);
-    }
-    return s3_reply_xml(connection, &deletion.out);
+    s3_deletion_fini(&deletion);
+    return call->code != S3_OK ? s3_reply_error(connection, call) : s3_reply_xml(connection, &out);
 }
 
 // ---- Uploads in parts
@@ -149,10 +105,7 @@ struct s3_job {
     pthread_t thread;
     bool is_started; // and not joined
     struct object_want want;
-    struct object_part *parts;
-    size_t parts_count;
-    uint32_t number; // of the part that is being read
-    char *etag;      // of it
+    struct s3_completion parts;
     char whole_etag[OBJECT_ETAG_SIZE];
     enum s3_code code;
 };
@@ -179,39 +132,6 @@ s3_jobs_close(void)
     }
 }
 
-static bool
-on_part_begin(void *arg, const char *path)
-{
-    struct s3_job *job = arg;
-    if (strcmp(path, "/CompleteMultipartUpload/Part") == 0) {
-        free(job->etag);
-        job->etag = NULL;
-        job->number = 0;
-    }
-    return strncmp(path, "/CompleteMultipartUpload", 24) == 0;
-}
-
-static bool
-on_part_end(void *arg, const char *path, const char *text)
-{
-    struct s3_job *job = arg;
-    if (strcmp(path, "/CompleteMultipartUpload/Part/PartNumber") == 0) {
-        job->number = (uint32_t)strtoul(text, NULL, 10);
-    } else if (strcmp(path, "/CompleteMultipartUpload/Part/ETag") == 0) {
-        free(job->etag);
-        job->etag = xstrdup(text);
-    } else if (strcmp(path, "/CompleteMultipartUpload/Part") == 0) {
-        if (job->etag == NULL || job->number == 0 || job->parts_count == OBJECT_PARTS_MAX) {
-            return false;
-        }
-        job->parts = xrealloc(job->parts, (job->parts_count + 1) * sizeof(*job->parts));
-        job->parts[job->parts_count++] =
-            (struct object_part){.number = job->number, .etag = job->etag};
-        job->etag = NULL;
-    }
-    return true;
-}
-
 // Its connection may have ended before its answer.
 void
 s3_job_end(struct s3_ask *call)
@@ -224,11 +144,7 @@ s3_job_end(struct s3_ask *call)
     if (job->is_started) {
         pthread_join(job->thread, NULL);
     }
-    for (size_t i = 0; i < job->parts_count; i++) {
-        free((char *)(uintptr_t)job->parts[i].etag);
-    }
-    free(job->parts);
-    free(job->etag);
+    s3_completion_fini(&job->parts);
     free(job);
 }
 
@@ -237,9 +153,9 @@ run_job(void *arg)
 {
     struct s3_job *job = arg;
     struct s3_ask *call = job->call;
-    job->code = object_parts_complete(call->store, call->bucket, call->key,
-                                      s3_ask_param(call, "uploadId"), job->parts, job->parts_count,
-                                      &job->want, job->whole_etag, &call->problem);
+    job->code = object_parts_complete(
+        call->store, call->bucket, call->key, s3_ask_param(call, "uploadId"), job->parts.parts,
+        job->parts.parts_count, &job->want, job->whole_etag, &call->problem);
     MHD_resume_connection(job->connection);
     atomic_fetch_sub(&jobs_count, 1);
     return NULL;
@@ -290,7 +206,6 @@ start_job(struct MHD_Connection *connection, struct s3_ask *call)
 enum MHD_Result
 s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call)
 {
-    static const struct xml_events events = {.on_begin = on_part_begin, .on_end = on_part_end};
     struct problem problem = {.text = ""};
     if (call->job != NULL) {
         return answer_job(connection, call);
@@ -300,9 +215,8 @@ s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call)
     call->job->call = call;
     call->job->want.part_min = OBJECT_PART_MIN;
     s3_put_condition(call, &call->job->want.condition);
-    if (xml_read(bytes_span(&call->document), &events, call->job, &problem) != ZKT_OK ||
-        call->job->parts_count == 0) {
-        s3_ask_fail(call, S3_MALFORMED_XML, problem.text[0] != '\0' ? problem.text : NULL);
+    if (s3_completion_read(bytes_span(&call->document), &call->job->parts, &problem) != ZKT_OK) {
+        s3_ask_fail(call, S3_MALFORMED_XML, problem.text);
     }
     if (call->code != S3_OK) {
         s3_job_end(call);
