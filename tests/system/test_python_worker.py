@@ -409,6 +409,19 @@ def whole(self, task):
         self.done(self.send("whole"), finished=2)
         self.assertEqual(program.stop(), 0)
 
+    def test_a_signal_as_soon_as_the_session_is_there(self):
+        program = self.start("""
+from zkarton import _bus
+opened = _bus.Bus.open
+def open_and_end(*args):
+    session = Worker.opened(*args)
+    session.wait_open()
+    os.kill(os.getpid(), 15)
+    return session
+_bus.Bus.open = open_and_end
+""")
+        self.assertEqual(program.end(), 0)
+
     def test_workers_option_runs_several(self):
         path = os.path.join(self.broker.dir, "several.py")
         with open(path, "w", encoding="utf-8") as file:

@@ -359,15 +359,15 @@ class Consumer(_Service):
             self.log.info("Task timeout is set to %s seconds", self.task_timeout)
         for rule in self.filters:
             self.log.info("Binding on: %s", rule)
-        self._session = session = self.backend.open(self.session_options())
-        try:
-            with self.graceful_killer():
+        with self.graceful_killer():  # from before the broker knows of it
+            self._session = session = self.backend.open(self.session_options())
+            try:
                 if self._shutdown:
                     session.stop(1)
                 self._run_slots(session)
                 session.join()
-        finally:
-            session.close()
+            finally:
+                session.close()
         if session.result is not None:
             raise session.result
 
