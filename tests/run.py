@@ -169,6 +169,14 @@ def suite_python():
     yield from python_tests("tests/unit/python")
 
 
+def suite_python_versions():
+    if not SOAK:
+        return
+    sys.path.insert(0, os.path.join(ROOT, "tests"))
+    import python_versions
+    yield from python_versions.rows()
+
+
 def suite_demo():
     for attempt in (1, 2):
         code, output = command(["./dev", "demo"], timeout=300)

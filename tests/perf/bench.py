@@ -251,8 +251,7 @@ def measure_latencies(round_index):
         with broker("P6", 1) as running:
             ours = latency(running, 1000)
         with karton() as (python, ini):
-            script = os.path.join(ROOT, "tests", "perf", "karton_latency.py")
-            theirs = [float(part) for part in run(python, script, ini, 300).split()[:2]]
+            theirs = [float(part) for part in python_script("karton", python, ini, "latency", 300).split()[:2]]
         LATENCIES[round_index] = ours, theirs
     return LATENCIES[round_index]
 

@@ -1,21 +1,36 @@
-"""The Python client in tests: services as programs of their own, and the package on this interpreter's path."""
+"""The Python client in tests: services as programs of their own, and the package on this interpreter's path.
+
+With ZKT_INSTALLED it is the one that this interpreter has installed.
+"""
 import ctypes
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import unittest
 
 from support.broker import DEADLINE_S, SOURCE, LineReader
 
 PACKAGE = os.path.join(SOURCE, "worker", "python")
-if PACKAGE not in sys.path:
+IS_INSTALLED = bool(os.environ.get("ZKT_INSTALLED"))
+if PACKAGE not in sys.path and not IS_INSTALLED:
     sys.path.insert(0, PACKAGE)
+
+
+if sys.version_info < (3, 11):
+    def enter_context(test, manager):
+        entered = manager.__enter__()
+        test.addCleanup(manager.__exit__, None, None, None)
+        return entered
+
+    unittest.TestCase.enterContext = enter_context
 
 
 def environment(broker=None):
     env = dict(os.environ if broker is None else broker.environment)
-    env["PYTHONPATH"] = PACKAGE
+    if not IS_INSTALLED:
+        env["PYTHONPATH"] = PACKAGE
     env["PYTHONUNBUFFERED"] = "1"
     return env
 

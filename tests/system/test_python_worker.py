@@ -10,6 +10,7 @@ from support.broker import Broker, until
 from support.python_client import Program
 
 import zkarton
+from zkarton.test import ConfigMock
 
 WORKER = """
     import ctypes, os, signal, sys, threading, time
@@ -321,6 +322,10 @@ def leave_thread(self, task):
 
     def test_nothing_is_lost_when_broker_and_workers_are_killed(self):
         count = 1500
+        # Whoever is not back within the expiry loses what he has: it is long enough for a busy machine.
+        self.broker = self.enterContext(Broker({"broker": {"heartbeat": "200ms", "expiry": "4s"}}))
+        self.producer = zkarton.Producer(ConfigMock({"broker": {"address": self.broker.endpoints["broker"]}}), identity="tester")
+        self.addCleanup(self.producer.close)
         ledger = os.path.join(self.broker.dir, "ledger-" + os.urandom(4).hex())
         body = """
 identity = "py.chaos"

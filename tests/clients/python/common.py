@@ -1,8 +1,11 @@
 """What both Python drivers share: lines, tasks, configurations (protocol: ../README.md)."""
+import contextlib
 import hashlib
+import inspect
 import json
 import os
 import threading
+import time
 
 from zkarton import Config, GiveBack, LocalResource, Task, TaskPriority, ZkartonError, __version__
 from zkarton._context import current_process
@@ -52,6 +55,135 @@ def plain(value):
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+# ---- One way for both clients: what is awaited in one is there at once in the other
+
+async def ready(value):
+    """The value, awaited if it has to be."""
+    return await value if inspect.isawaitable(value) else value
+
+
+@contextlib.asynccontextmanager
+async def entered(manager):
+    """`with` or `async with`."""
+    if hasattr(manager, "__aenter__"):
+        async with manager as value:
+            yield value
+    else:
+        with manager as value:
+            yield value
+
+
+def now(coroutine):
+    """What the coroutine returns; for one that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits")
+
+
+class Client:
+    """connect, submit, post, wait, query, follow. Subclasses say how events are pumped."""
+
+    PRODUCER = None
+
+    def __init__(self):
+        self.producer = None
+        self.events = None
+
+    async def do(self, request):
+        if self.producer is None and request["do"] != "connect":
+            raise ZkartonError("connect first", "USAGE")
+        method = getattr(self, "do_" + request["do"], None)
+        if method is None:
+            raise ZkartonError("no such verb", "USAGE")
+        answer(request, **(await method(request) or {}))
+
+    async def do_connect(self, request):
+        await self.close()
+        config = build_config(request)
+        config.set("karton", "connect_timeout", request.get("timeout_ms", 5000) / 1000)
+        producer = self.PRODUCER(config, identity=request["identity"])
+        try:
+            await ready(producer.connect() if hasattr(producer, "connect") else producer.backend.session.wait_open(
+                request.get("timeout_ms", 5000) / 1000))
+        except BaseException:
+            await ready(producer.close())
+            raise
+        self.producer = producer
+
+    async def do_submit(self, request):
+        task = build_task(request)
+        await ready(self.producer.send_task(task))
+        return {"uid": task.task_uid, "root_uid": task.root_uid}
+
+    async def do_post(self, request):
+        for number in range(request["count"]):
+            task = build_task(request)
+            task.add_payload("number", number)
+            await ready(self.producer.post_task(task))
+        await ready(self.producer.flush())
+        return {"sent": request["count"], "refused": 0}
+
+    async def do_wait(self, request):
+        summary = await ready(self.producer.wait(request["root_uid"], request.get("timeout_ms", 30000) / 1000))
+        return {"finished": summary.finished, "crashed": summary.crashed}
+
+    async def do_query(self, request):
+        rows = await ready(self.producer.query(request["what"], **request.get("arguments", {})))
+        return {"rows": plain(rows)}
+
+    async def do_follow(self, request):
+        self.events = await ready(self.producer.events(*request["topics"]))
+        self.start_pump()
+
+    def start_pump(self):
+        raise NotImplementedError
+
+    async def end_pump(self):
+        raise NotImplementedError
+
+    async def close(self):
+        if self.events is not None:
+            await self.end_pump()
+            self.events = None
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            await ready(producer.close())
+
+
+async def do_in_process(service, task, request):
+    """What a scenario says to process but for how it ends."""
+    verb = request["do"]
+    if verb == "send":
+        child = build_task(request, task)
+        await ready(service.post_task(child) if request.get("post") else service.send_task(child))
+        return {"uid": child.task_uid}
+    if verb == "read":
+        resource = resource_at(task, request["path"])
+        return about_resource(resource, await ready(resource.download()))
+    if verb == "folder":
+        async with entered(resource_at(task, request["path"]).extract_temporary()) as path:
+            return about_folder(path)
+    if verb == "log":
+        service.log.log(LEVELS[request.get("level", "INFO")], "%s", request["message"])
+        return None
+    if verb == "spin":
+        end_s = time.monotonic() + request["ms"] / 1000
+        while time.monotonic() < end_s and not service.is_cancelled:
+            pass
+        return {"cancelled": service.is_cancelled}
+    raise ZkartonError("no such verb", "USAGE")
+
+
+async def answer_in_process(service, task, request):
+    """Does it and says what came of it."""
+    try:
+        answer(request, **(await do_in_process(service, task, request) or {}))
+    except Exception as error:
+        answer_error(request, error)
 
 
 def build_config(request):
@@ -149,23 +281,13 @@ def end_service(error):
     return number
 
 
-def run_service(request, make):
+async def run_service(request, make):
+    """One service to its end: the exit code."""
     service, code = start_service(request, make)
     if service is None:
         return code
     try:
-        service.loop()
-    except BaseException as error:
-        return end_service(error)
-    return end_service(None)
-
-
-async def run_service_async(request, make):
-    service, code = start_service(request, make)
-    if service is None:
-        return code
-    try:
-        await service.run()
+        await ready(service.run() if hasattr(service, "run") else service.loop())
     except BaseException as error:
         return end_service(error)
     return end_service(None)

@@ -2,9 +2,8 @@
 import queue
 import sys
 import threading
-import time
 
-from zkarton import Karton, Producer, ZkartonError
+from zkarton import Karton, Producer
 from zkarton.exceptions import AnswerTimeoutError
 
 import common
@@ -12,55 +11,12 @@ import common
 runs = common.Runs(queue.Queue)
 
 
-class Client:
-    """connect, submit, post, wait, query, follow."""
+class Client(common.Client):
+    """Events come on a thread."""
 
-    def __init__(self):
-        self.producer = None
-        self.events = None
-        self.thread = None
+    PRODUCER = Producer
 
-    def do(self, request):
-        if self.producer is None and request["do"] != "connect":
-            raise ZkartonError("connect first", "USAGE")
-        method = getattr(self, "do_" + request["do"], None)
-        if method is None:
-            raise ZkartonError("no such verb", "USAGE")
-        common.answer(request, **(method(request) or {}))
-
-    def do_connect(self, request):
-        self.close()
-        producer = Producer(common.build_config(request), identity=request["identity"])
-        try:
-            producer.backend.session.wait_open(request.get("timeout_ms", 5000) / 1000)
-        except BaseException:
-            producer.close()
-            raise
-        self.producer = producer
-
-    def do_submit(self, request):
-        task = common.build_task(request)
-        self.producer.send_task(task)
-        return {"uid": task.task_uid, "root_uid": task.root_uid}
-
-    def do_post(self, request):
-        for number in range(request["count"]):
-            task = common.build_task(request)
-            task.add_payload("number", number)
-            self.producer.post_task(task)
-        self.producer.flush()
-        return {"sent": request["count"], "refused": 0}
-
-    def do_wait(self, request):
-        summary = self.producer.wait(request["root_uid"], request.get("timeout_ms", 30000) / 1000)
-        return {"finished": summary.finished, "crashed": summary.crashed}
-
-    def do_query(self, request):
-        rows = self.producer.query(request["what"], **request.get("arguments", {}))
-        return {"rows": common.plain(rows)}
-
-    def do_follow(self, request):
-        self.events = self.producer.events(*request["topics"])
+    def start_pump(self):
         self.thread = threading.Thread(target=self._pump)
         self.thread.start()
 
@@ -72,15 +28,10 @@ class Client:
                 return  # stopped
             common.say({"event": "published", "topic": topic, "body": body})
 
-    def close(self):
-        if self.thread is not None:
-            self.events.stop()
-            self.thread.join()
-            self.events.close()
-            self.thread = None
-        if self.producer is not None:
-            self.producer.close()
-            self.producer = None
+    async def end_pump(self):
+        self.events.stop()
+        self.thread.join()
+        self.events.close()
 
 
 class Driven(Karton):
@@ -112,32 +63,7 @@ class Driven(Karton):
             if request["do"] in runs.ENDS:
                 common.end_of(request)
                 return
-            try:
-                common.answer(request, **(self.do(task, request) or {}))
-            except Exception as error:
-                common.answer_error(request, error)
-
-    def do(self, task, request):
-        verb = request["do"]
-        if verb == "send":
-            child = common.build_task(request, task)
-            self.post_task(child) if request.get("post") else self.send_task(child)
-            return {"uid": child.task_uid}
-        if verb == "read":
-            resource = common.resource_at(task, request["path"])
-            return common.about_resource(resource, resource.content)
-        if verb == "folder":
-            with common.resource_at(task, request["path"]).extract_temporary() as path:
-                return common.about_folder(path)
-        if verb == "log":
-            self.log.log(common.LEVELS[request.get("level", "INFO")], "%s", request["message"])
-            return None
-        if verb == "spin":
-            end_s = time.monotonic() + request["ms"] / 1000
-            while time.monotonic() < end_s and not self.is_cancelled:
-                pass
-            return {"cancelled": self.is_cancelled}
-        raise ZkartonError("no such verb", "USAGE")
+            common.now(common.answer_in_process(self, task, request))
 
 
 class Driver:
@@ -166,12 +92,12 @@ class Driver:
         common.say_ready("python")
         while (request := self.requests.get()) is not None:
             if request["do"] == "serve":
-                return common.run_service(request, lambda: self.make(request))
+                return common.now(common.run_service(request, lambda: self.make(request)))
             try:
-                self.client.do(request)
+                common.now(self.client.do(request))
             except Exception as error:
                 common.answer_error(request, error)
-        self.client.close()
+        common.now(self.client.close())
         return 0
 
 

@@ -3,11 +3,9 @@ import asyncio
 import os
 import sys
 import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "python"))
 
-from zkarton import ZkartonError  # noqa: E402
 from zkarton.asyncio import Karton, Producer  # noqa: E402
 
 import common  # noqa: E402
@@ -15,72 +13,21 @@ import common  # noqa: E402
 runs = common.Runs(asyncio.Queue)
 
 
-class Client:
-    """connect, submit, post, wait, query, follow."""
+class Client(common.Client):
+    """Events come in a task."""
 
-    def __init__(self):
-        self.producer = None
-        self.events = None
-        self.pump = None
+    PRODUCER = Producer
 
-    async def do(self, request):
-        if self.producer is None and request["do"] != "connect":
-            raise ZkartonError("connect first", "USAGE")
-        method = getattr(self, "do_" + request["do"], None)
-        if method is None:
-            raise ZkartonError("no such verb", "USAGE")
-        common.answer(request, **(await method(request) or {}))
-
-    async def do_connect(self, request):
-        await self.close()
-        config = common.build_config(request)
-        config.set("karton", "connect_timeout", request.get("timeout_ms", 5000) / 1000)
-        producer = Producer(config, identity=request["identity"])
-        try:
-            await producer.connect()
-        except BaseException:
-            await producer.close()
-            raise
-        self.producer = producer
-
-    async def do_submit(self, request):
-        task = common.build_task(request)
-        await self.producer.send_task(task)
-        return {"uid": task.task_uid, "root_uid": task.root_uid}
-
-    async def do_post(self, request):
-        for number in range(request["count"]):
-            task = common.build_task(request)
-            task.add_payload("number", number)
-            await self.producer.post_task(task)
-        await self.producer.flush()
-        return {"sent": request["count"], "refused": 0}
-
-    async def do_wait(self, request):
-        summary = await self.producer.wait(request["root_uid"], request.get("timeout_ms", 30000) / 1000)
-        return {"finished": summary.finished, "crashed": summary.crashed}
-
-    async def do_query(self, request):
-        rows = await self.producer.query(request["what"], **request.get("arguments", {}))
-        return {"rows": common.plain(rows)}
-
-    async def do_follow(self, request):
-        self.events = await self.producer.events(*request["topics"])
+    def start_pump(self):
         self.pump = asyncio.create_task(self._pump())
 
     async def _pump(self):
         async for topic, body in self.events:
             common.say({"event": "published", "topic": topic, "body": body})
 
-    async def close(self):
-        if self.pump is not None:
-            await self.events.close()
-            await self.pump
-            self.pump = None
-        if self.producer is not None:
-            producer, self.producer = self.producer, None
-            async with producer:
-                pass
+    async def end_pump(self):
+        await self.events.close()
+        await self.pump
 
 
 class Driven(Karton):
@@ -105,32 +52,7 @@ class Driven(Karton):
             if request["do"] in runs.ENDS:
                 common.end_of(request)
                 return
-            try:
-                common.answer(request, **(await self.do(task, request) or {}))
-            except Exception as error:
-                common.answer_error(request, error)
-
-    async def do(self, task, request):
-        verb = request["do"]
-        if verb == "send":
-            child = common.build_task(request, task)
-            await (self.post_task(child) if request.get("post") else self.send_task(child))
-            return {"uid": child.task_uid}
-        if verb == "read":
-            resource = common.resource_at(task, request["path"])
-            return common.about_resource(resource, await resource.download())
-        if verb == "folder":
-            async with common.resource_at(task, request["path"]).extract_temporary() as path:
-                return common.about_folder(path)
-        if verb == "log":
-            self.log.log(common.LEVELS[request.get("level", "INFO")], "%s", request["message"])
-            return None
-        if verb == "spin":
-            end_s = time.monotonic() + request["ms"] / 1000
-            while time.monotonic() < end_s and not self.is_cancelled:
-                pass
-            return {"cancelled": self.is_cancelled}
-        raise ZkartonError("no such verb", "USAGE")
+            await common.answer_in_process(self, task, request)
 
 
 class Driver:
@@ -165,7 +87,7 @@ class Driver:
         common.say_ready("python-asyncio")
         while (request := await self.requests.get()) is not None:
             if request["do"] == "serve":
-                return await common.run_service_async(request, lambda: self.make(request))
+                return await common.run_service(request, lambda: self.make(request))
             try:
                 await self.client.do(request)
             except Exception as error:

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import zmq
 
 from . import _values
-from ._session.session import _context
+from ._session.link import context
 from .exceptions import AnswerTimeoutError, UnreachableError
 
 SYNC_WAIT_S = 10.0
@@ -34,7 +34,7 @@ class Events:
         self._stopped = False
         self._wake_r, self._wake_w = socket.socketpair()
         self._wake_w.setblocking(False)
-        self._socket = _context().socket(zmq.SUB)
+        self._socket = context().socket(zmq.SUB)
         self._socket.linger = 0
         self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.setsockopt(zmq.RCVHWM, 100000)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Tuple, Type, Union
 
 from . import _signals, query
 from .__version__ import __version__
@@ -265,25 +265,35 @@ class Consumer(_Service):
 
     def internal_process(self, task: Task) -> None:
         """process with everything around it; the outcome is in ``task.status`` and ``task.error`` (P4)."""
-        say(self.log, "Received new task - %s", task.uid)
-        self._run_hooks("Pre-hook", self._pre_hooks, task)
+        self._before_process(task)
         raised: Optional[BaseException] = None
         try:
             with time_limit(self.task_timeout):
                 self.process(task)
         except BaseException as error:  # P6: whatever ends process before its end is no Finished
             raised = error
+        self._after_process(task, raised)
+
+    #: What process may raise that is no crash, and what is one and does not end the service.
+    _RETURNS: ClassVar[Tuple[Type[BaseException], ...]] = (GiveBack, HardShutdownInterrupt, KeyboardInterrupt)
+    _CRASHES: ClassVar[Tuple[Type[BaseException], ...]] = (Exception, TaskTimeoutError)
+
+    def _before_process(self, task: Task) -> None:
+        say(self.log, "Received new task - %s", task.uid)
+        self._run_hooks("Pre-hook", self._pre_hooks, task)
+
+    def _after_process(self, task: Task, raised: Optional[BaseException]) -> None:
         self._run_hooks("Post-hook", self._post_hooks, task, raised)
         if raised is None:
             say(self.log, "Task done - %s", task.uid)
             task.status = TaskState.FINISHED
             return
-        if isinstance(raised, (GiveBack, HardShutdownInterrupt, KeyboardInterrupt)):
+        if isinstance(raised, self._RETURNS):
             raise raised
         task.status = TaskState.CRASHED
         task.error = traceback.format_exception(type(raised), raised, _without_ours(raised))
         self.log.error("Failed to process task - %s", task.uid, exc_info=raised)
-        if not isinstance(raised, (Exception, TaskTimeoutError)):
+        if not isinstance(raised, self._CRASHES):
             raise raised  # sys.exit ends the service; the task is Crashed
 
     def _work_on(self, delivery: Delivery, session: Session) -> None:

@@ -12,7 +12,6 @@ import os
 import platform
 import queue
 import random
-import struct
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from .._tables import PROTOCOL_VERSION, VERBS
 from ..__version__ import __version__
 from ..exceptions import SessionClosedError, VersionError, ZkartonError, error_of
 from .delivery import Delivery, Question, Receipt
+from .link import Link
 from .questions import Questions
 from .reports import NEVER, Reports
 from .submits import Submits
@@ -49,18 +49,7 @@ RECEIVE_MOST = 256
 NAMES = {number: name for name, number in VERBS.items()}
 Note = Callable[[str, str, str], None]
 
-_contexts: Dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
-_inherited: List[Any] = []  # contexts of a parent: kept, so that nothing is done with them
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-def _context() -> zmq.Context[zmq.Socket[bytes]]:
-    """One a process: that of a parent must not be used after a fork."""
-    pid = os.getpid()
-    context = _contexts.get(pid)
-    if context is None:
-        context = _contexts[pid] = zmq.Context()
-    return context
 
 
 @dataclass
@@ -105,14 +94,7 @@ class Session:
         self._inbox: Deque[Tuple[Callable[[Any], None], Any]] = deque()
         self._is_sleeping = False
         self._is_napping = False
-        self._wake_r, self._wake_w = os.pipe()
-        # Closed with the object: nobody may write to a number that has become another file.
-        weakref.finalize(self, _close_pipe, self._wake_r, self._wake_w).atexit = False
-        os.set_blocking(self._wake_r, False)
-        os.set_blocking(self._wake_w, False)
-        self._socket: Optional[zmq.Socket[bytes]] = None
-        self._monitor: Optional[zmq.Socket[bytes]] = None
-        self._poller = zmq.Poller()
+        self._link = Link()
         self._id = 0
         self._hello_id = 0
         self._generation = 0
@@ -121,7 +103,6 @@ class Session:
         self._heard_s = self._sent_s = self._greeted_s = 0.0
         self._next_try_s = 0.0
         self._tries = 0
-        self._is_connected = False
         self._was_open = False
         self._refused_since_s = 0.0
         self._started_s = 0.0
@@ -173,10 +154,7 @@ class Session:
 
     def _wake(self) -> None:
         self._is_sleeping = False
-        try:
-            os.write(self._wake_w, b"\0")
-        except OSError:
-            pass  # full: it is being woken already. Closed: it is over
+        self._link.wake()
 
     def submit(self, packed: bytes, delivery: Optional[Delivery] = None, is_waited_for: bool = True) -> Receipt:
         """Hands on one packed task; the receipt tells when it is on disk."""
@@ -329,13 +307,7 @@ class Session:
         self.send_bytes(msgpack.packb([VERBS[verb], message_id, body]))
 
     def send_bytes(self, frame: bytes) -> None:
-        if self._socket is None:
-            return
-        # No high water mark: what may be under way is bounded by windows, so this does not block.
-        try:
-            self._socket.send(frame, zmq.NOBLOCK)
-        except zmq.Again:
-            pass
+        self._link.send(frame)
         self._sent_s = self.now
 
     def jitter(self, tries: int, first_s: float, most_s: float) -> float:
@@ -383,49 +355,19 @@ class Session:
             return
         if self.state == "open":
             self.note("WARNING", "SESSION-LOST", f'address={self.options.address} reason="{why}"')
-        self._close_socket()
+        self._link.close()
         self.state = "closed"
         self._next_try_s = self.now + self.jitter(self._tries, BACKOFF_FIRST_S, BACKOFF_MOST_S)
         self._tries += 1
 
     def _die(self, error: ZkartonError) -> None:
         self.problem = error
-        self._close_socket()
+        self._link.close()
         self.state = "dead"
         self.submits.refuse_all(error)
         self.questions.refuse_all(error)
 
-    # ---- The socket
-
-    def _close_socket(self, linger_s: float = 0) -> None:
-        if self._socket is None:
-            return
-        self._poller = zmq.Poller()
-        self._poller.register(self._wake_r, zmq.POLLIN)
-        try:
-            self._socket.disable_monitor()
-        finally:
-            if self._monitor is not None:
-                self._monitor.close(0)
-            self._socket.close(int(linger_s * 1000))
-            self._socket = self._monitor = None
-
-    def _open_socket(self) -> None:
-        socket = _context().socket(zmq.DEALER)
-        self._socket = socket
-        socket.linger = 0
-        for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.IPV6, 1), (zmq.RECONNECT_IVL, 50),
-                              (zmq.RECONNECT_IVL_MAX, 2000)):
-            socket.setsockopt(option, value)
-        monitor: zmq.Socket[bytes] = socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_CONNECT_RETRIED
-                                                               | zmq.EVENT_DISCONNECTED)
-        monitor.linger = 0
-        self._monitor = monitor
-        self._poller = zmq.Poller()
-        self._poller.register(self._wake_r, zmq.POLLIN)
-        self._poller.register(socket, zmq.POLLIN)
-        self._poller.register(monitor, zmq.POLLIN)
-        socket.connect(self.options.address)
+    # ---- The way up
 
     def hello(self) -> Dict[str, Any]:
         """The body of HELLO but for what changes: generation and held."""
@@ -443,11 +385,10 @@ class Session:
         return body
 
     def _greet(self) -> None:
-        self._is_connected = False
         self._greeted_s = self.now
         self.state = "greeting"
         try:
-            self._open_socket()
+            self._link.open(self.options.address)
         except zmq.ZMQError:
             self._die(error_of("CONFIG_INVALID", f'"{self.options.address}" is no address (from {self.options.origin}).'
                                                  " Write tcp://HOST:PORT."))
@@ -460,44 +401,35 @@ class Session:
 
     # ---- Receiving
 
-    def _watch_monitor(self) -> None:
-        monitor = self._monitor
-        if monitor is None:
-            return
+    def _watch_link(self) -> None:
         is_disconnected = False
-        try:
-            while True:
-                frames = monitor.recv_multipart(zmq.NOBLOCK)
-                event: int = struct.unpack("=H", frames[0][:2])[0]
-                if event == zmq.EVENT_CONNECTED:
-                    self._is_connected = True
-                    self._refused_since_s = 0.0
-                    self._greeted_s = self.now
-                elif event == zmq.EVENT_CONNECT_RETRIED:
-                    self._note_refused()
-                elif event == zmq.EVENT_DISCONNECTED:
-                    is_disconnected = True
-        except zmq.Again:
-            pass
+        for event in self._link.events():
+            if event == zmq.EVENT_CONNECTED:
+                self._link.is_connected = True
+                self._refused_since_s = 0.0
+                self._greeted_s = self.now
+            elif event == zmq.EVENT_CONNECT_RETRIED:
+                self._note_refused()
+            elif event == zmq.EVENT_DISCONNECTED:
+                is_disconnected = True
         if is_disconnected:
             self.lost("disconnected")
 
     def _note_refused(self) -> None:
-        self._is_connected = False
+        self._link.is_connected = False
         if not self._refused_since_s:
             self._refused_since_s = self.now
             self.note("WARNING", "BROKER-UNREACHABLE", f'address={self.options.address} origin="{self.options.origin}"')
 
     def _receive(self) -> bool:
         count = 0
-        try:
-            while self._socket is not None and count < RECEIVE_MOST:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
-                count += 1
-                self._heard_s = self.now
-                self._handle_frames(frames)
-        except zmq.Again:
-            pass
+        while count < RECEIVE_MOST:
+            frames = self._link.receive()
+            if frames is None:
+                break
+            count += 1
+            self._heard_s = self.now
+            self._handle_frames(frames)
         if count == 0 and self.state == "open" and self.now - self._heard_s > self._expiry_s:
             # Judged only with nothing left to read: whoever was stopped himself hears what came.
             self.lost("nothing heard for the expiry")
@@ -599,7 +531,7 @@ class Session:
             if self.now >= self._next_try_s:
                 self._greet()
         elif state == "greeting":
-            if self._is_connected and self.now - self._greeted_s > WELCOME_WAIT_S:
+            if self._link.is_connected and self.now - self._greeted_s > WELCOME_WAIT_S:
                 self.lost("no answer to HELLO")
         elif state == "leaving" and self.now >= self._next_try_s:
             self._is_over = True
@@ -613,7 +545,7 @@ class Session:
         next_s = NEVER
         if state in ("closed", "leaving"):
             next_s = self._next_try_s
-        elif state == "greeting" and self._is_connected:  # else libzmq tells when it is
+        elif state == "greeting" and self._link.is_connected:  # else libzmq tells when it is
             next_s = self._greeted_s + WELCOME_WAIT_S + 0.001
         elif state == "open":
             next_s = self._sent_s + self._interval_s
@@ -638,17 +570,11 @@ class Session:
         if self._inbox and not self._is_napping:
             self._is_sleeping = False
             return
-        events = self._poller.poll(int(timeout_s * 1000) + (1 if timeout_s % 0.001 else 0))
+        has_events = self._link.poll(timeout_s)
         self._is_sleeping = self._is_napping = False
         self.now = time.monotonic()
-        for source, _ in events:
-            if source == self._wake_r:
-                try:
-                    os.read(self._wake_r, 512)
-                except BlockingIOError:
-                    pass
-            elif source is self._monitor:
-                self._watch_monitor()
+        if has_events:
+            self._watch_link()
 
     # ---- The way down
 
@@ -742,7 +668,7 @@ class Session:
             if is_through or waited_s > CLOSE_LINGER_S:
                 self._leave()
                 self._next_try_s = self.now + CLOSE_LINGER_S
-        elif self.state != "greeting" or not self._is_connected or waited_s > CLOSE_LINGER_S:
+        elif self.state != "greeting" or not self._link.is_connected or waited_s > CLOSE_LINGER_S:
             self._is_over = True  # else the WELCOME is awaited, to be able to say BYE
 
     # ---- The loop
@@ -757,7 +683,7 @@ class Session:
 
     def _turn(self) -> bool:
         busy = self._take_inbox()
-        if self._socket is not None:
+        if self._link.is_open:
             busy = self._receive() or busy
         self._tick()
         reports = self.reports
@@ -779,7 +705,6 @@ class Session:
         return busy
 
     def _run(self) -> None:
-        self._poller.register(self._wake_r, zmq.POLLIN)
         try:
             while not self._is_over:
                 busy = self._turn()
@@ -797,7 +722,7 @@ class Session:
 
     def _finish(self) -> None:
         self._is_over = True
-        self._close_socket(CLOSE_LINGER_S if self.state == "leaving" else 0)
+        self._link.close(CLOSE_LINGER_S if self.state == "leaving" else 0)
         if self.guard is not None:
             self.guard.stop()
         self._is_drained = True
@@ -818,11 +743,6 @@ class Session:
         self.questions.refuse_all(gone)
 
 
-def _close_pipe(read_fd: int, write_fd: int) -> None:
-    os.close(read_fd)
-    os.close(write_fd)
-
-
 def _silent(_level: str, _id: str, _text: str) -> None:
     pass
 
@@ -835,10 +755,7 @@ def _close_all() -> None:
 
 
 def _after_fork_in_child() -> None:
-    # The parent's sockets, context and threads do not exist here. Nothing may be closed either.
-    _sessions.clear()
-    _inherited.extend(_contexts.values())
-    _contexts.clear()
+    _sessions.clear()  # the threads are the parent's
 
 
 if hasattr(os, "register_at_fork"):

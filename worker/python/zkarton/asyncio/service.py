@@ -5,14 +5,13 @@ import asyncio
 import queue
 import signal
 import threading
-import traceback
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, List, Optional, Set
 
 from .. import _signals, _taskwire, service as sync
 from .._bus import POSTED_BYTES_MAX, POSTED_TASKS_MAX, Summary
 from .._context import InProcess, current_process, enter_process, leave_process
-from .._logging import ASYNC_LINE_FORMAT, say
+from .._logging import ASYNC_LINE_FORMAT
 from .._session import Delivery, Options, Question, Receipt, Session
 from .._session.delivery import Answerable
 from .._tables import LIMITS
@@ -21,7 +20,7 @@ from ..base import KartonBase
 from ..config import Config, parse_duration
 from ..exceptions import ConfigError, HardShutdownInterrupt, TaskTimeoutError
 from ..resource import RemoteResource as SyncRemoteResource
-from ..service import GiveBack, _without_ours
+from ..service import GiveBack
 from ..task import Task, TaskState
 from ..tree import Tree
 from .events import Events
@@ -198,25 +197,16 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
 
     async def internal_process(self, task: Task) -> None:  # type: ignore[override]
         """process with everything around it; the outcome is in ``task.status`` and ``task.error``."""
-        say(self.log, "Received new task - %s", task.uid)
-        self._run_hooks("Pre-hook", self._pre_hooks, task)
+        self._before_process(task)
         raised: Optional[BaseException] = None
         try:
             await self._limited(task)
         except BaseException as error:
             raised = error
-        self._run_hooks("Post-hook", self._post_hooks, task, raised)
-        if raised is None:
-            say(self.log, "Task done - %s", task.uid)
-            task.status = TaskState.FINISHED
-            return
-        if isinstance(raised, GiveBack):
-            raise raised
-        task.status = TaskState.CRASHED
-        task.error = traceback.format_exception(type(raised), raised, _without_ours(raised))
-        self.log.error("Failed to process task - %s", task.uid, exc_info=raised)
-        if not isinstance(raised, (Exception, TaskTimeoutError, asyncio.CancelledError)):
-            raise raised
+        self._after_process(task, raised)
+
+    _RETURNS = (GiveBack,)
+    _CRASHES = (Exception, TaskTimeoutError, asyncio.CancelledError)
 
     async def _limited(self, task: Task) -> None:
         limit_s = parse_duration(self.task_timeout) if self.task_timeout else 0
