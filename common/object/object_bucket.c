@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "object/object_dir_internal.h"
 
 // Paths of the HTTP port that are ours, or may become so.
@@ -108,39 +109,12 @@ bucket_path(const struct object_dir *dir, const char *bucket)
     return xasprintf("%s/%s", dir->buckets_path, bucket);
 }
 
-// The bytes of the character at text, 0: not UTF-8 (RFC 3629: no surrogates, nothing overlong).
-static size_t
-character_len(const unsigned char *text)
-{
-    static const struct {
-        unsigned char first_min, first_max, second_min, second_max;
-        size_t len;
-    } forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-                 {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-                 {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-    if (text[0] < 0x80) {
-        return 1;
-    }
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-        if (text[0] >= forms[i].first_min && text[0] <= forms[i].first_max) {
-            bool is_right = text[1] >= forms[i].second_min && text[1] <= forms[i].second_max;
-            for (size_t at = 2; is_right && at < forms[i].len; at++) {
-                is_right = (text[at] & 0xc0) == 0x80;
-            }
-            return is_right ? forms[i].len : 0;
-        }
-    }
-    return 0;
-}
-
 static bool
 is_utf8(const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
     size_t len = 1;
-    while (*at != '\0' && (len = character_len(at)) > 0) {
-        at += len;
+    while (*text != '\0' && (len = utf8_character_len(text)) > 0) {
+        text += len;
     }
     return len > 0;
 }

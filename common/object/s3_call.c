@@ -336,9 +336,8 @@ is_status_passing(long status)
     return status >= 500 || status == 429 || status == 408;
 }
 
-// Reads the server's own words.
-static void
-explain(struct s3_call *call)
+void
+s3_call_explain(struct s3_call *call)
 {
     struct server_error error = {.call = call};
     const struct xml_events events = {.on_end = on_error_end};
@@ -387,7 +386,7 @@ finish(struct run *run, struct flight *flight, CURLcode code)
         return;
     }
     if (code == CURLE_OK) {
-        explain(call);
+        s3_call_explain(call);
     } else {
         call->err = is_passing(call, code) ? ZKT_UNREACHABLE : ZKT_IO;
         problem_set(&call->problem, call->err, "%s %s: %s", call->method, run->server->address,

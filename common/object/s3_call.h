@@ -61,6 +61,10 @@ struct s3_call {
 ZKT_MUST enum zkt_err
 s3_calls_run(struct s3_server *server, const struct s3_key *key, struct s3_call *calls,
              size_t calls_count, struct problem *problem);
+// s3_call_explain reads the server's own words for a mistake, as s3_calls_run does: answer and
+// status into err, problem and code.
+void
+s3_call_explain(struct s3_call *call);
 void
 s3_call_fini(struct s3_call *call);
 void

@@ -170,6 +170,10 @@ static enum s3_code
 take_trailer(struct s3_chunked *chunked, char *line, struct problem *problem)
 {
     char *value = strchr(line, ':');
+    if (chunked->is_trailer_right) {
+        return refuse(problem, S3_INVALID_REQUEST,
+                      "a trailing header comes behind their signature");
+    }
     if (value == NULL || chunked->trailers_count == TRAILERS_MAX ||
         chunked->trailer.len > S3_TRAILER_MAX) {
         return refuse(problem, S3_INVALID_REQUEST, "the trailing headers cannot be read");

@@ -6,6 +6,7 @@
 #include <expat.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 
 struct reading {
     XML_Parser parser;
@@ -111,10 +112,19 @@ xml_read(struct span document, const struct xml_events *events, void *arg, struc
     return err;
 }
 
+// Whether XML 1.0 has this character.
+static bool
+is_sayable(const char *text, size_t len)
+{
+    return len > 0 && (unsigned char)*text >= ' ' &&
+           !(len == 3 && memcmp(text, "\xef\xbf", 2) == 0 && (unsigned char)text[2] >= 0xbe);
+}
+
 void
 xml_escape(struct bytes *out, const char *text)
 {
-    for (; *text != '\0'; text++) {
+    while (*text != '\0') {
+        size_t len = utf8_character_len(text);
         switch (*text) {
         case '&':
             bytes_append_text(out, "&amp;");
@@ -134,9 +144,14 @@ xml_escape(struct bytes *out, const char *text)
             bytes_printf(out, "&#%d;", *text);
             break;
         default:
-            bytes_append_byte(out, (uint8_t)((unsigned char)*text < ' ' ? '?' : *text));
+            if (is_sayable(text, len)) {
+                bytes_append(out, text, len);
+            } else {
+                bytes_append_byte(out, '?');
+            }
             break;
         }
+        text += len > 0 ? len : 1;
     }
 }
 

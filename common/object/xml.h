@@ -25,8 +25,8 @@ struct xml_events {
 // handler that stopped.
 ZKT_MUST enum zkt_err
 xml_read(struct span document, const struct xml_events *events, void *arg, struct problem *problem);
-// xml_escape appends text as it may stand between tags. What XML cannot say (control characters)
-// becomes '?'.
+// xml_escape appends text as it may stand between tags. What XML cannot say (control characters,
+// U+FFFE, U+FFFF, what is no UTF-8) becomes '?'.
 void
 xml_escape(struct bytes *out, const char *text);
 // xml_element appends <name>text</name>.

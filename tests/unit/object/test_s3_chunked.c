@@ -192,6 +192,32 @@ every_change_is_found(void **state)
     bytes_fini(&out);
 }
 
+// Their signature is the last of the trailing headers: what comes behind it nobody has signed.
+static void
+nothing_comes_behind_the_signature(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "x-amz-checksum-crc32:AAAAAA==\r\n",
+        "x-amz-trailer-signature:d81f82fc3505edab99d459891051a732e87"
+        "30629a2e4a59689829ca17fe2e435\r\n"};
+    struct s3_verified seed;
+    struct bytes out = {0};
+    trailer_seed(&seed);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct s3_chunked *chunked = s3_chunked_new(&seed, 66560);
+        struct bytes body = {0};
+        trailer_body(&body);
+        body.len -= 2;
+        bytes_append_text(&body, lines[i]);
+        bytes_append_text(&body, "\r\n");
+        assert_int_equal(decode(chunked, &body, 4096, &out), S3_INVALID_REQUEST);
+        s3_chunked_destroy(&chunked);
+        bytes_fini(&body);
+    }
+    bytes_fini(&out);
+}
+
 static enum s3_code
 decode_unsigned(const char *text, int64_t size)
 {
@@ -249,6 +275,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_published_bodies_are_decoded),
         cmocka_unit_test(every_change_is_found),
+        cmocka_unit_test(nothing_comes_behind_the_signature),
         cmocka_unit_test(unsigned_chunks_are_decoded),
         cmocka_unit_test(checksums_have_their_published_values),
     };

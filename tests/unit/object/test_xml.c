@@ -94,6 +94,11 @@ texts_are_escaped(void **state)
     assert_string_equal(bytes_text(&out), "<Key>&lt;a&gt;&amp;&quot;&#13;&#10;?\xc3\xa4</Key>");
     assert_int_equal(read_text(bytes_text(&out), &notes, &problem), ZKT_OK);
     assert_string_equal(bytes_text(&notes), "/Key=<a>&\"\r\n?\xc3\xa4;");
+    // One odd key must not make a whole list unreadable.
+    bytes_clear(&out);
+    xml_element(&out, "Key", "\xef\xbf\xbd\xef\xbf\xbe\xef\xbf\xbf\xed\xa0\x80\xff\xc3");
+    assert_int_equal(read_text(bytes_text(&out), &notes, &problem), ZKT_OK);
+    assert_string_equal(bytes_text(&notes), "/Key=\xef\xbf\xbd???????;");
     bytes_fini(&out);
     bytes_fini(&notes);
 }
