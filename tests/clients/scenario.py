@@ -11,7 +11,7 @@ import msgpack
 import zmq
 
 from support.broker import SOURCE, Broker, tests_dir
-from support.cutter import Proxy
+from support.proxy import Proxy
 from support.zkp import VERBS, Peer
 
 from .driver import DEADLINE_S, Driver
@@ -149,7 +149,7 @@ class Stage:
             environment = dict(self.broker.environment, TMPDIR=self.broker.dir)
             place = self.scenario.get("actors", {}).get(name, {}).get("through")
             if place == "proxy":
-                environment["KARTON_BROKER_ADDRESS"] = self._proxy().address
+                environment["KARTON_BROKER_ADDRESS"] = f"tcp://127.0.0.1:{self._proxy().port}"
             elif place == "wrong broker":
                 self.wrong = self.wrong or WrongBroker()
                 environment["KARTON_BROKER_ADDRESS"] = self.wrong.address
@@ -162,7 +162,7 @@ class Stage:
 
     def _proxy(self):
         if self.proxy is None:
-            self.proxy = Proxy(self.broker.endpoints["broker"])
+            self.proxy = Proxy(int(self.broker.endpoints["broker"].rsplit(":", 1)[1])).__enter__()
         return self.proxy
 
     # ---- Steps
@@ -301,7 +301,7 @@ class Stage:
             time.sleep(0.02)
 
     def step_proxy(self, step):
-        if not getattr(self._proxy(), step["proxy"])():
+        if not {"cut": self._proxy().cut_all, "freeze": self._proxy().freeze}[step["proxy"]]():
             raise Failure("nobody was connected through the proxy")
 
     def step_write(self, step):
@@ -332,9 +332,10 @@ class Stage:
                 driver.process.kill()
             with contextlib.suppress(Exception):
                 driver.end()
-        for part in (self.proxy, self.wrong):
-            if part is not None:
-                part.close()
+        if self.proxy is not None:
+            self.proxy.__exit__()
+        if self.wrong is not None:
+            self.wrong.close()
         self.broker.__exit__()
 
     def story(self, number, step, error):

@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server of a test: it counts, cuts, holds back and refuses."""
+"""A TCP proxy between a client and a server of a test: it counts, cuts, freezes and refuses."""
 import socket
 import struct
 import threading
@@ -11,7 +11,8 @@ class Proxy:
 
     cut(direction, count): once, when so many bytes ("up": to the server, "down": from it) have passed from now on, the
     connection they pass on is reset on both sides; then_refuse: and nobody gets through from then on. refuse: new connections
-    are closed at once and old ones reset."""
+    are closed at once and old ones reset. cut_all, freeze: for what is connected now, and they say how many that is; what dials
+    anew gets through. Of what is frozen nothing passes any more, and nobody is told."""
 
     def __init__(self, target=None):
         self.target = target
@@ -25,6 +26,7 @@ class Proxy:
         self.refuses = False
         self.refuses_after_cut = False
         self.pairs = set()
+        self.frozen = set()
         self.threads = []
 
     def cut(self, direction, count, then_refuse=False):
@@ -38,6 +40,18 @@ class Proxy:
             pairs = list(self.pairs) if refuses else []
         for pair in pairs:
             self._reset(pair)
+
+    def cut_all(self):
+        with self.lock:
+            pairs = list(self.pairs)
+        for pair in pairs:
+            self._reset(pair)
+        return len(pairs)
+
+    def freeze(self):
+        with self.lock:
+            self.frozen |= self.pairs
+            return len(self.pairs)
 
     @staticmethod
     def _reset(pair):
@@ -64,8 +78,10 @@ class Proxy:
                 if self._is_cut(direction, len(data)):
                     self._reset(pair)
                     break
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+                if pair not in self.frozen:
+                    sink.sendall(data)
+            if pair not in self.frozen:
+                sink.shutdown(socket.SHUT_WR)
         except OSError:
             self._reset(pair)
 
@@ -91,6 +107,7 @@ class Proxy:
                 up.join()
                 with self.lock:
                     self.pairs.discard(pair)
+                    self.frozen.discard(pair)
 
     def _accept(self):
         while True:

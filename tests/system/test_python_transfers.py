@@ -157,6 +157,17 @@ class PythonTransfersTest(TransfersTest):
         self.assertLess(self.proxy.passed["down"] - before, len(CONTENT) * 3 // 4)  # with a new address it went on
         self.assertEqual(program.stop(), 0)
 
+    def test_an_upload_whose_answer_was_lost_is_done(self):
+        program = self.reader()
+        self.proxy.cut("down", 1, then_refuse=True)
+        sent = self.send_on_a_thread(Resource("r", CONTENT))
+        until("it is cut", lambda: self.proxy.cut_count == 1)
+        self.assertEqual(len(self.objects()), 1)  # it is there, and nobody was told
+        time.sleep(2.2)  # longer than a URL is good
+        self.proxy.refuse(False)
+        self.done(sent())
+        self.assertEqual(program.stop(), 0)
+
     def test_a_worker_that_waits_for_the_store_can_be_stopped(self):  # P6
         program = self.reader()
         task = Task({"type": "read"}, {"r": Resource("r", CONTENT)})
