@@ -217,6 +217,15 @@ begin_write(struct object_store *store, struct MHD_Connection *connection,
     return err == ZKT_OK ? MHD_YES : refuse(connection, &request->problem);
 }
 
+static void
+finish_write(void *arg)
+{
+    struct http_request *request = arg;
+    request->is_kept =
+        object_put_finish(&request->upload, request->etag, &request->problem) == S3_OK;
+}
+
+// Called again when a finisher has made it durable.
 static enum MHD_Result
 end_write(struct MHD_Connection *connection, struct http_request *request)
 {
@@ -225,12 +234,16 @@ end_write(struct MHD_Connection *connection, struct http_request *request)
                     request->left_bytes);
         object_upload_abort(&request->upload);
     }
-    char etag[OBJECT_ETAG_SIZE];
-    if (request->upload != NULL &&
-        object_put_finish(&request->upload, etag, &request->problem) == S3_OK) {
-        return s3_reply_empty(connection, MHD_HTTP_OK, etag);
+    if (request->upload != NULL) {
+        request->finish = (struct finish){.run = finish_write, .arg = request};
+        if (finishers_take(request->finishers, connection, &request->finish)) {
+            return MHD_YES;
+        }
+        problem_set(&request->problem, ZKT_BUSY, "the broker stops");
+        object_upload_abort(&request->upload);
     }
-    return refuse(connection, &request->problem);
+    return request->is_kept ? s3_reply_empty(connection, MHD_HTTP_OK, request->etag)
+                            : refuse(connection, &request->problem);
 }
 
 // After a mistake the rest of the body is read and dropped, so that the client gets the answer.

@@ -2,6 +2,8 @@
 #pragma once
 #include <microhttpd.h>
 
+#include "http/finisher.h"
+#include "object/object_bucket.h"
 #include "object/object_dir.h"
 
 #define OBJECTS_PREFIX "/objects/"
@@ -14,9 +16,13 @@ struct http_request {
     char *target;                  // as it came: path, "?", query; NULL: too long
     int64_t now_ms;                // wall
     struct object_store *fallback; // where a GET goes on for what is not here; or NULL; borrowed
+    struct finishers *finishers;   // borrowed
     bool has_begun;                // the headers were seen
     struct object_upload *upload;  // of a PUT under way
     int64_t left_bytes;            // of its body
+    struct finish finish;          // of a PUT that is whole
+    bool is_kept;                  // it went well
+    char etag[OBJECT_ETAG_SIZE];   // then
     struct s3_ask *s3;             // of an S3 client, or NULL
     struct problem problem;        // why it failed, perhaps while the body still comes
 };

@@ -39,6 +39,29 @@ fail(struct MHD_Connection *connection, struct s3_ask *call, enum s3_code code)
     return s3_reply_error(connection, call);
 }
 
+// What changes the disk waits for it, so a finisher does it; s3_handle answers behind that.
+enum MHD_Result
+s3_later(struct MHD_Connection *connection, struct s3_ask *call, enum finish_kind kind,
+         void (*work)(void *call), unsigned status)
+{
+    call->finish = (struct finish){.kind = kind, .run = work, .arg = call};
+    call->status = status;
+    return finishers_take(call->finishers, connection, &call->finish)
+               ? MHD_YES
+               : fail(connection, call, S3_SLOW_DOWN);
+}
+
+static enum MHD_Result
+answer_later(struct MHD_Connection *connection, struct s3_ask *call)
+{
+    if (call->code != S3_OK) {
+        return s3_reply_error(connection, call);
+    }
+    return call->answer.len > 0 ? s3_reply_xml(connection, &call->answer)
+                                : s3_reply_empty(connection, call->status,
+                                                 call->etag[0] != '\0' ? call->etag : NULL);
+}
+
 static enum MHD_Result
 done(struct MHD_Connection *connection, struct s3_ask *call, enum s3_code code, unsigned status)
 {
@@ -76,6 +99,26 @@ get_bucket(struct MHD_Connection *connection, struct s3_ask *call)
                                 : s3_list_objects(connection, call);
 }
 
+static void
+create_bucket(void *arg)
+{
+    struct s3_ask *call = arg;
+    enum s3_code code = object_bucket_create(call->store, call->bucket, &call->problem);
+    if (code != S3_OK) {
+        s3_ask_fail(call, code, NULL);
+    }
+}
+
+static void
+remove_bucket(void *arg)
+{
+    struct s3_ask *call = arg;
+    enum s3_code code = object_bucket_remove(call->store, call->bucket, &call->problem);
+    if (code != S3_OK) {
+        s3_ask_fail(call, code, NULL);
+    }
+}
+
 static enum MHD_Result
 answer_bucket(struct MHD_Connection *connection, struct s3_ask *call)
 {
@@ -90,12 +133,10 @@ answer_bucket(struct MHD_Connection *connection, struct s3_ask *call)
     if (is_method(call, MHD_HTTP_METHOD_PUT)) {
         return has(call, "versioning")
                    ? fail(connection, call, S3_NOT_IMPLEMENTED)
-                   : done(connection, call,
-                          object_bucket_create(call->store, call->bucket, problem), MHD_HTTP_OK);
+                   : s3_later(connection, call, FINISH_SHORT, create_bucket, MHD_HTTP_OK);
     }
     if (is_method(call, MHD_HTTP_METHOD_DELETE)) {
-        return done(connection, call, object_bucket_remove(call->store, call->bucket, problem),
-                    MHD_HTTP_NO_CONTENT);
+        return s3_later(connection, call, FINISH_SHORT, remove_bucket, MHD_HTTP_NO_CONTENT);
     }
     if (is_method(call, MHD_HTTP_METHOD_POST) && has(call, "delete")) {
         return s3_delete_objects(connection, call);
@@ -105,15 +146,18 @@ answer_bucket(struct MHD_Connection *connection, struct s3_ask *call)
 
 // ---- Of an object
 
-static enum MHD_Result
-delete_key(struct MHD_Connection *connection, struct s3_ask *call)
+static void
+delete_key(void *arg)
 {
+    struct s3_ask *call = arg;
     const char *upload = s3_ask_param(call, "uploadId");
     enum s3_code code =
         upload != NULL
             ? object_parts_abort(call->store, call->bucket, call->key, upload, &call->problem)
             : object_key_delete(call->store, call->bucket, call->key, &call->problem);
-    return done(connection, call, code, MHD_HTTP_NO_CONTENT);
+    if (code != S3_OK) {
+        s3_ask_fail(call, code, NULL);
+    }
 }
 
 static enum MHD_Result
@@ -123,7 +167,7 @@ answer_key(struct MHD_Connection *connection, struct s3_ask *call)
         return has(call, "uploadId") ? s3_list_parts(connection, call) : s3_get(connection, call);
     }
     if (is_method(call, MHD_HTTP_METHOD_DELETE)) {
-        return delete_key(connection, call);
+        return s3_later(connection, call, FINISH_SHORT, delete_key, MHD_HTTP_NO_CONTENT);
     }
     if (is_method(call, MHD_HTTP_METHOD_POST) && has(call, "uploads")) {
         return s3_create_upload(connection, call);
@@ -179,12 +223,13 @@ begin(struct MHD_Connection *connection, struct s3_ask *call)
 }
 
 enum MHD_Result
-s3_handle(struct object_store *store, struct MHD_Connection *connection, struct s3_ask **call_p,
-          const char *method, const char *target, int64_t now_ms, const char *data,
-          size_t *data_len)
+s3_handle(struct object_store *store, struct finishers *finishers,
+          struct MHD_Connection *connection, struct s3_ask **call_p, const char *method,
+          const char *target, int64_t now_ms, const char *data, size_t *data_len)
 {
     if (*call_p == NULL) {
         *call_p = s3_ask_new(store, connection, method, target, now_ms);
+        (*call_p)->finishers = finishers;
         return begin(connection, *call_p);
     }
     struct s3_ask *call = *call_p;
@@ -193,8 +238,8 @@ s3_handle(struct object_store *store, struct MHD_Connection *connection, struct 
         *data_len = 0;
         return MHD_YES;
     }
-    if (call->job != NULL) {
-        return answer(connection, call);
+    if (call->finish.is_done) {
+        return answer_later(connection, call);
     }
     bool is_object = call->upload != NULL;
     if (call->code != S3_OK || is_object || has_body(call)) {

@@ -5,6 +5,7 @@
 
 #include "object/object_store.h"
 
+struct finishers;
 struct s3_ask;
 
 // s3_is_asked: the request is signed as S3 wants it, or the store has clients and nothing else has
@@ -12,17 +13,11 @@ struct s3_ask;
 bool
 s3_is_signed(struct MHD_Connection *connection);
 // s3_handle is MHD's handler: called with the headers (*call_p NULL), with each part of the body,
-// and at its end. target: as it came, or NULL if it was too long.
+// at its end, and behind the work of a finisher. target: as it came, or NULL if it was too long.
 enum MHD_Result
-s3_handle(struct object_store *store, struct MHD_Connection *connection, struct s3_ask **call_p,
-          const char *method, const char *target, int64_t now_ms, const char *data,
-          size_t *data_len);
+s3_handle(struct object_store *store, struct finishers *finishers,
+          struct MHD_Connection *connection, struct s3_ask **call_p, const char *method,
+          const char *target, int64_t now_ms, const char *data, size_t *data_len);
 // s3_abandon: the request ended, however it did.
 void
 s3_abandon(struct s3_ask **call_p);
-// s3_jobs_open: requests may be worked on by threads of their own, from now on.
-void
-s3_jobs_open(void);
-// s3_jobs_close: none begins any more (503), and none is under way when it returns.
-void
-s3_jobs_close(void);

@@ -149,13 +149,13 @@ s3_ask_destroy(struct s3_ask **call_p)
     if (call == NULL) {
         return;
     }
-    s3_job_end(call);
     object_upload_abort(&call->upload);
     s3_chunked_destroy(&call->chunked);
     for (size_t i = 0; i < call->checksums_count; i++) {
         s3_checksum_destroy(&call->checksums[i]);
     }
     bytes_fini(&call->document);
+    bytes_fini(&call->answer);
     free(call->path);
     free(call->query);
     free(call->bucket);

@@ -2,6 +2,7 @@
 #pragma once
 #include <microhttpd.h>
 
+#include "http/finisher.h"
 #include "object/object_bucket.h"
 #include "object/s3_checksum.h"
 #include "object/s3_chunked.h"
@@ -32,7 +33,12 @@ struct s3_ask {
     struct s3_checksum *checksums[S3_CHECKSUMS_MAX];
     size_t checksums_count;
     struct bytes document; // of other requests
-    struct s3_job *job;    // on a thread of its own
+    // What a finisher does (s3_later), and the answer to it.
+    struct finishers *finishers; // borrowed
+    struct finish finish;
+    unsigned status;
+    char etag[OBJECT_ETAG_SIZE]; // or ""
+    struct bytes answer;         // a document, or nothing
 };
 
 // s3_ask_new takes the request apart and checks its signature; call->code says what is wrong.
@@ -64,6 +70,14 @@ void
 s3_iso_date(int64_t ms, char text[32]);
 void
 s3_http_date(int64_t ms, char text[32]);
+
+// ---- s3_api.c
+
+// Lets a finisher work(call), which fills in code, etag or answer; status: of an answer without a
+// document. The connection is answered behind that.
+enum MHD_Result
+s3_later(struct MHD_Connection *connection, struct s3_ask *call, enum finish_kind kind,
+         void (*work)(void *call), unsigned status);
 
 // ---- s3_put.c: objects and parts, and documents, as they come
 
@@ -106,12 +120,8 @@ enum MHD_Result
 s3_delete_objects(struct MHD_Connection *connection, struct s3_ask *call);
 enum MHD_Result
 s3_create_upload(struct MHD_Connection *connection, struct s3_ask *call);
-// Completes on a thread of its own; called again when that is done.
 enum MHD_Result
 s3_complete_upload(struct MHD_Connection *connection, struct s3_ask *call);
-// Waits for the completion, if one is under way, and frees it.
-void
-s3_job_end(struct s3_ask *call);
 // Headers that are kept with an object, "name: value\n" each.
 bool
 s3_kept_headers(struct s3_ask *call, struct bytes *out);

@@ -281,20 +281,25 @@ check_end(struct s3_ask *call)
     }
 }
 
+static void
+finish_upload(void *arg)
+{
+    struct s3_ask *call = arg;
+    enum s3_code code = object_put_finish(&call->upload, call->etag, &call->problem);
+    if (code != S3_OK) {
+        s3_ask_fail(call, code, NULL);
+    }
+}
+
 enum MHD_Result
 s3_put_end(struct MHD_Connection *connection, struct s3_ask *call)
 {
-    char etag[OBJECT_ETAG_SIZE];
     bool has_upload = call->upload != NULL;
     if (call->code == S3_OK) {
         check_end(call);
     }
     if (call->code == S3_OK && has_upload) {
-        enum s3_code code = object_put_finish(&call->upload, etag, &call->problem);
-        if (code == S3_OK) {
-            return s3_reply_empty(connection, MHD_HTTP_OK, etag);
-        }
-        s3_ask_fail(call, code, NULL);
+        return s3_later(connection, call, FINISH_SHORT, finish_upload, MHD_HTTP_OK);
     }
     return call->code != S3_OK ? s3_reply_error(connection, call) : MHD_YES;
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "http/finisher.h"
 #include "http/listen.h"
 #include "http/objects.h"
 #include "http/reply.h"
@@ -31,6 +32,7 @@ struct published {
 
 struct http_server {
     struct MHD_Daemon *daemon;
+    struct finishers *finishers;   // NULL: no objects
     struct object_store *objects;  // borrowed
     struct object_store *fallback; // borrowed
     int64_t (*now_ms)(void);
@@ -129,12 +131,13 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
         return MHD_NO;
     }
     if (is_s3(server, connection, request, path)) {
-        return s3_handle(server->objects, connection, &request->s3, method, request->target,
-                         server->now_ms(), data, data_len);
+        return s3_handle(server->objects, server->finishers, connection, &request->s3, method,
+                         request->target, server->now_ms(), data, data_len);
     }
     request->method = method;
     request->now_ms = server->now_ms();
     request->fallback = server->fallback;
+    request->finishers = server->finishers;
     bool is_read =
         strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
     bool is_object =
@@ -215,7 +218,14 @@ http_server_start(const struct http_options *options, struct http_server **serve
     server->fallback = options->fallback;
     server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
     server->port = port;
-    s3_jobs_open();
+    if (server->objects != NULL) {
+        err = finishers_start(&server->finishers, problem);
+    }
+    if (err != ZKT_OK) {
+        close(fd);
+        free(server);
+        return err;
+    }
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
@@ -224,6 +234,7 @@ http_server_start(const struct http_options *options, struct http_server **serve
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);
+        finishers_stop(&server->finishers);
         free(server);
         return problem_set(problem, ZKT_IO, "[http] listen %.200s: the HTTP server did not start",
                            options->listen);
@@ -253,8 +264,11 @@ http_server_stop(struct http_server **server_p)
     }
     // Nobody new comes in, and no connection stays suspended.
     MHD_socket listening = MHD_quiesce_daemon(server->daemon);
-    s3_jobs_close();
+    if (server->finishers != NULL) {
+        finishers_close(server->finishers);
+    }
     MHD_stop_daemon(server->daemon);
+    finishers_stop(&server->finishers);
     if (listening != MHD_INVALID_SOCKET) {
         close(listening);
     }

@@ -39,20 +39,6 @@ object_dir_path(const struct object_dir *dir, const struct uid *uid)
 // ---- Opening
 
 enum zkt_err
-object_dir_sync(const char *path, struct problem *problem)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum zkt_err err = ZKT_OK;
-    if (fd == -1 || fsync(fd) == -1) {
-        err = object_io_problem(problem, path);
-    }
-    if (fd != -1) {
-        close(fd);
-    }
-    return err;
-}
-
-enum zkt_err
 object_dir_make(const char *path, struct problem *problem)
 {
     return mkdir(path, 0700) == -1 && errno != EEXIST ? object_io_problem(problem, path) : ZKT_OK;

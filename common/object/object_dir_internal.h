@@ -35,7 +35,7 @@ object_dir_of(struct object_store *store);
 // The path of an object, for the caller to free.
 char *
 object_dir_path(const struct object_dir *dir, const struct uid *uid);
-// Makes names in this folder durable.
+// object_sync.c: makes names in this folder durable. Any thread; errno is 0 or why not.
 ZKT_MUST enum zkt_err
 object_dir_sync(const char *path, struct problem *problem);
 // Makes a folder; it may be there.

@@ -13,173 +13,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "http/s3_api.h"
 #include "http/server.h"
 #include "object/object_dir.h"
 #include "object/transfer.h"
-
-struct place {
-    char directory[64];
-    struct object_store *store;
-    struct http_server *server;
-};
-
-static int
-enter(void **state)
-{
-    struct place *place = calloc(1, sizeof *place);
-    struct problem problem = {.text = ""};
-    strncpy(place->directory, "/tmp/zkt-http-XXXXXX", sizeof place->directory - 1);
-    assert_non_null(mkdtemp(place->directory));
-    char *objects = xasprintf("%s/objects", place->directory);
-    char *secret = xasprintf("%s/keys/secret", place->directory);
-    char *keys = xasprintf("%s/s3.keys", place->directory);
-    int fd = open(keys, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_int_equal(write(fd, "AK SECRETSECRET\n", 16), 16);
-    close(fd);
-    struct object_dir_options options = {
-        .path = objects, .secret_path = secret, .address = "", .url_ttl_s = 60, .keys_path = keys};
-    assert_int_equal(object_dir_open(&options, &place->store, &problem), ZKT_OK);
-    struct http_options http = {.listen = "127.0.0.1:0", .objects = place->store};
-    assert_int_equal(http_server_start(&http, &place->server, &problem), ZKT_OK);
-    char *address = xasprintf("http://127.0.0.1:%u", http_server_port(place->server));
-    object_dir_set_address(place->store, address);
-    free(objects);
-    free(secret);
-    free(keys);
-    free(address);
-    *state = place;
-    return 0;
-}
-
-static int
-leave(void **state)
-{
-    struct place *place = *state;
-    http_server_stop(&place->server);
-    assert_null(place->server);
-    object_store_destroy(&place->store);
-    char *command = xasprintf("rm -r %s", place->directory);
-    assert_int_equal(system(command), 0);
-    free(command);
-    free(place);
-    return 0;
-}
-
-static int
-dial(const struct place *place)
-{
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in where = {.sin_family = AF_INET,
-                                .sin_port = htons(http_server_port(place->server)),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    assert_int_equal(connect(fd, (struct sockaddr *)&where, sizeof where), 0);
-    return fd;
-}
-
-static void
-send_all(int fd, const void *data, size_t len)
-{
-    const char *at = data;
-    while (len > 0) {
-        ssize_t sent = send(fd, at, len, MSG_NOSIGNAL);
-        if (sent <= 0) {
-            return; // the server may stop reading after a refusal
-        }
-        at += sent;
-        len -= (size_t)sent;
-    }
-}
-
-// Sends head and body, reads to the end, answers the status; the whole answer in *answer.
-static int
-exchange(const struct place *place, const char *head, const void *body, size_t body_len,
-         struct bytes *answer)
-{
-    int fd = dial(place);
-    send_all(fd, head, strlen(head));
-    send_all(fd, body, body_len);
-    bytes_clear(answer);
-    ssize_t got;
-    while ((got = recv(fd, bytes_reserve(answer, 65536), 65536, 0)) > 0) {
-        answer->len += (size_t)got;
-    }
-    close(fd);
-    int status = 0;
-    sscanf(bytes_text(answer), "HTTP/1.1 %d", &status);
-    return status;
-}
-
-static int
-get(const struct place *place, const char *method, const char *target, const char *headers,
-    struct bytes *answer)
-{
-    char *head = xasprintf("%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n%s\r\n",
-                           method, target, http_server_port(place->server), headers);
-    int status = exchange(place, head, "", 0, answer);
-    free(head);
-    return status;
-}
-
-static int
-put(const struct place *place, const char *target, const void *body, size_t announced, size_t sent,
-    struct bytes *answer)
-{
-    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n"
-                           "Content-Length: %zu\r\n\r\n",
-                           target, http_server_port(place->server), announced);
-    int status = exchange(place, head, body, sent, answer);
-    free(head);
-    return status;
-}
-
-static const char *
-body_of(struct bytes *answer)
-{
-    char *end = strstr(bytes_text(answer), "\r\n\r\n");
-    assert_non_null(end);
-    return end + 4;
-}
-
-// The path and query of a URL of the store; freed by the caller.
-static char *
-target_of(struct bytes *url)
-{
-    const char *slash = strchr(strstr(bytes_text(url), "://") + 3, '/');
-    char *target = xstrdup(slash);
-    bytes_fini(url);
-    return target;
-}
-
-static char *
-put_target(const struct place *place, const struct uid *uid, const void *data, size_t len)
-{
-    uint8_t sha256[32];
-    struct bytes url = {0};
-    SHA256(data, len, sha256);
-    struct object_info info = {.uid = *uid, .size = (int64_t)len};
-    assert_int_equal(
-        object_store_presign_put(place->store, &info, sha256, clock_wall_ms() / 1000, &url),
-        ZKT_OK);
-    return target_of(&url);
-}
-
-static char *
-get_target(const struct place *place, const struct uid *uid, int64_t age_s)
-{
-    struct bytes url = {0};
-    assert_int_equal(
-        object_store_presign_get(place->store, uid, clock_wall_ms() / 1000 - age_s, &url), ZKT_OK);
-    return target_of(&url);
-}
-
-static bool
-is_there(const struct place *place, const struct uid *uid)
-{
-    struct object_info info;
-    struct problem problem;
-    return object_store_head(place->store, uid, &info, &problem) == ZKT_OK;
-}
+#include "unit/http/place.h"
 
 static void
 objects_go_in_and_come_out(void **state)
@@ -565,48 +402,6 @@ what_the_loop_publishes(void **state)
     bytes_fini(&answer);
 }
 
-// A connection that was kept open while the server stops must not begin what suspends it.
-static void
-no_completion_begins_while_the_server_stops(void **state)
-{
-    const struct place *place = *state;
-    struct bytes answer = {0};
-    struct bytes upload = {0};
-    struct bytes url = {0};
-    struct problem problem;
-    struct object_info info = {.size = 5};
-    const uint8_t sha256[32] = {0};
-    char uid[UID_TEXT_SIZE];
-    static const char document[] = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
-                                   "<ETag>0</ETag></Part></CompleteMultipartUpload>";
-    uid_random(&info.uid);
-    uid_format(&info.uid, uid);
-    assert_int_equal(object_store_multipart_begin(place->store, &info, sha256, &upload, &problem),
-                     ZKT_OK);
-    char *host = xasprintf("127.0.0.1:%u", http_server_port(place->server));
-    char *path = xasprintf("/karton/%s", uid);
-    const struct s3_param params[] = {{"uploadId", bytes_text(&upload)}};
-    const struct s3_key key = {.access = "AK", .secret = "SECRETSECRET", .region = "us-east-1"};
-    const struct s3_request request = {
-        .method = "POST", .host = host, .path = path, .params = params, .params_count = 1};
-    s3_presign(&key, &request, clock_wall_ms() / 1000, 60, &url);
-    char *head = xasprintf("POST %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n"
-                           "Content-Length: %zu\r\n\r\n",
-                           bytes_text(&url), host, strlen(document));
-    assert_int_equal(exchange(place, head, document, strlen(document), &answer),
-                     400); // no such part
-    assert_non_null(strstr(bytes_text(&answer), "<Code>InvalidPart</Code>"));
-    s3_jobs_close(); // what the stop does first
-    assert_int_equal(exchange(place, head, document, strlen(document), &answer), 503);
-    s3_jobs_open();
-    free(head);
-    free(path);
-    free(host);
-    bytes_fini(&url);
-    bytes_fini(&upload);
-    bytes_fini(&answer);
-}
-
 static void
 a_taken_port_is_told(void **state)
 {
@@ -643,7 +438,6 @@ main(void)
         IN_A_PLACE(urls_are_good_for_one_thing),
         IN_A_PLACE(odd_requests),
         IN_A_PLACE(what_the_loop_publishes),
-        IN_A_PLACE(no_completion_begins_while_the_server_stops),
         IN_A_PLACE(a_taken_port_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
