@@ -205,30 +205,34 @@ tell_address(const char *bound, const char *scheme, char *told, size_t size)
     snprintf(told, size, "%s://%s", scheme, is_any && port != NULL ? port : host);
 }
 
+// The directory store signs addresses of the port that was bound, and checks requests for it.
+static void
+http_bound(void *arg, uint16_t bound_port)
+{
+    struct loop *loop = arg;
+    const char *listen = loop->options->http_listen;
+    const char *port = strrchr(listen, ':');
+    size_t host_len = port != NULL ? (size_t)(port - listen) : strlen(listen);
+    snprintf(loop->http_address, sizeof loop->http_address, "http://%.*s:%u", (int)host_len, listen,
+             bound_port);
+    tell_address(loop->http_address, "http", loop->http_told, sizeof loop->http_told);
+    // While objects move to S3 the public address is that of S3.
+    const char *public_address = loop->objects.is_moving ? "" : loop->options->public_address;
+    if (loop->objects.dir != NULL) {
+        object_dir_set_address(loop->objects.dir,
+                               *public_address != '\0' ? public_address : loop->http_told);
+    }
+}
+
 static enum zkt_err
 open_http(struct loop *loop, struct problem *problem)
 {
     struct http_options options = {.listen = loop->options->http_listen,
                                    .objects = loop->objects.dir,
-                                   .fallback = loop->objects.is_moving ? loop->objects.s3 : NULL};
-    enum zkt_err err = http_server_start(&options, &loop->http, problem);
-    if (err != ZKT_OK) {
-        return err;
-    }
-    const char *listen = loop->options->http_listen;
-    const char *port = strrchr(listen, ':');
-    size_t host_len = port != NULL ? (size_t)(port - listen) : strlen(listen);
-    snprintf(loop->http_address, sizeof loop->http_address, "http://%.*s:%u", (int)host_len, listen,
-             http_server_port(loop->http));
-    tell_address(loop->http_address, "http", loop->http_told, sizeof loop->http_told);
-    // While objects move to S3 the public address is that of S3.
-    const char *public_address = loop->objects.is_moving ? "" : loop->options->public_address;
-    if (loop->objects.dir == NULL) {
-        return ZKT_OK;
-    }
-    object_dir_set_address(loop->objects.dir,
-                           *public_address != '\0' ? public_address : loop->http_told);
-    return ZKT_OK;
+                                   .fallback = loop->objects.is_moving ? loop->objects.s3 : NULL,
+                                   .on_bound = http_bound,
+                                   .arg = loop};
+    return http_server_start(&options, &loop->http, problem);
 }
 
 static enum zkt_err

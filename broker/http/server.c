@@ -226,6 +226,9 @@ http_server_start(const struct http_options *options, struct http_server **serve
         free(server);
         return err;
     }
+    if (options->on_bound != NULL) {
+        options->on_bound(options->arg, port);
+    }
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,

@@ -15,6 +15,8 @@ struct http_options {
     struct object_store *objects;  // of kind "dir", or NULL: no objects here; borrowed
     struct object_store *fallback; // who asks for an object that is not here is sent there; or NULL
     int64_t (*now_ms)(void);       // wall clock; NULL: the real one
+    void (*on_bound)(void *arg, uint16_t port); // once, before the first request; or NULL
+    void *arg;
 };
 
 // http_server_start binds and starts. ADDRESS_IN_USE, CONFIG_INVALID name the address.
