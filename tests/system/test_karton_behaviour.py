@@ -71,6 +71,14 @@ class Behaviour(unittest.TestCase):
         self.assertEqual(self.rows(root)[0]["error"].splitlines()[-1], "SystemExit: 3")
         self.assertEqual(process.wait(DEADLINE_S), 3)
 
+    def test_a_task_that_cannot_be_read_is_a_crash_and_the_service_goes_on(self):
+        process = self.start("reads")
+        root = self.send("reads", "nothing", payload={"r": msgpack.ExtType(3, (7).to_bytes(4, "big"))})
+        self.assertEqual(self.ended(root), (0, 1))
+        self.assertIn("the task cannot be read", self.rows(root)[0]["error"])
+        self.assertEqual(self.ended(self.send("reads", "nothing")), (1, 0))
+        self.assertEqual(self.end(process), 0)
+
     def test_second_ctrl_c_gives_the_task_to_another(self):
         """P6, P10."""
         first = self.start("hard")

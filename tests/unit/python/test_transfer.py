@@ -30,6 +30,9 @@ class Server(http.server.ThreadingHTTPServer):
     def url(self):
         return f"http://127.0.0.1:{self.server_port}/object"
 
+    def handle_error(self, *_):
+        """A client that has gone is what some tests are about."""
+
     def __enter__(self):
         self.thread.start()
         return self

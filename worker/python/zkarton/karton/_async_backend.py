@@ -115,7 +115,7 @@ class KartonAsyncBackend(KartonBackendBase):
             if worker.is_over and worker.problem is not None:
                 raise worker.problem
             return None
-        return self._plain.begin(delivery)
+        return self._plain.begin(delivery, worker)
 
     async def set_task_status(self, task: Task, status: TaskState, pipe: Any = None) -> None:
         self._plain.set_task_status(task, status)  # hands on, does not wait

@@ -33,7 +33,7 @@ from . import _logs
 from ._convert import asked_task, delivered_task, pack_task
 from ._errors import NotServedError
 from ._objects import Objects, ObjectStream
-from ._sessions import Sessions
+from ._sessions import Sessions, log
 
 TAKE_MOST_S = 1.0  # so that a service that was asked to stop hears of it
 BUCKET_DEFAULT = "karton"
@@ -297,11 +297,18 @@ class KartonBackend(KartonBackendBase):
             if worker.is_over and worker.problem is not None:
                 raise worker.problem
             return None
-        return self.begin(delivery)
+        return self.begin(delivery, worker)
 
-    def begin(self, delivery: Delivery) -> Task:
-        """The task of a delivery that this service starts to work on."""
-        task = delivered_task(delivery.task, self.default_bucket_name, self.unserialize_resource)
+    def begin(self, delivery: Delivery, worker: Session) -> Optional[Task]:
+        """The task of a delivery that this service starts to work on; None: it cannot be read, and is Crashed."""
+        try:
+            task = delivered_task(delivery.task, self.default_bucket_name, self.unserialize_resource)
+        except Exception as damage:  # whatever is wrong with it, the next one may be well
+            error = f"the task cannot be read: {damage!r}"
+            log.error("Failed to process task - %s", error)
+            worker.begin(delivery)
+            worker.finish(delivery, TaskState.CRASHED.value, error)
+            return None
         self._deliveries[task.task_uid] = delivery
         return task
 
