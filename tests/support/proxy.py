@@ -10,7 +10,8 @@ class Proxy:
     """with Proxy() as proxy: proxy.target = port; clients dial proxy.port.
 
     cut(direction, count): once, when so many bytes ("up": to the server, "down": from it) have passed from now on, the
-    connection they pass on is reset on both sides; then_refuse: and nobody gets through from then on. refuse: new connections
+    connection they pass on is reset on both sides ("down": the client may read what had passed, and then its end);
+    then_refuse: and nobody gets through from then on. refuse: new connections
     are closed at once and old ones reset. cut_all, freeze: for what is connected now, and they say how many that is; what dials
     anew gets through. Of what is frozen nothing passes any more, and nobody is told."""
 
@@ -76,7 +77,7 @@ class Proxy:
         try:
             while data := source.recv(CHUNK_BYTES):
                 if self._is_cut(direction, len(data)):
-                    self._reset(pair)
+                    self._reset(pair if direction == "up" else (source,))
                     break
                 if pair not in self.frozen:
                     sink.sendall(data)
