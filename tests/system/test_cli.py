@@ -18,7 +18,11 @@ class Service:
                                         cwd=broker.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE)
         self.log = LineReader(self.process.stderr)
-        self.log.wait_for(ready)
+        try:
+            self.log.wait_for(ready)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def stop(self, timeout=30):
         if self.process.poll() is None:
