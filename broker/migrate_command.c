@@ -10,50 +10,42 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
-#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "endpoints.h"
-#include "object/object_dir.h"
+#include "object/object_bucket.h"
 #include "object/object_s3.h"
 #include "object_stores.h"
 #include "options.h"
 
-enum { PAGE = 512, BLOCK_BYTES = 1 << 20, TELL_EVERY_MS = 5000 };
+enum { PAGE = 512, TELL_EVERY_MS = 5000 };
 
 struct migration {
     struct object_store *from;
     struct object_store *to;
-    uint8_t *block;
     uint64_t moved_count;
     uint64_t moved_bytes;
     uint64_t failed_count;
+    uint64_t unknown_count; // without a checksum
     int64_t tell_ms;
 };
 
+// Hashes the object; what is not what was put is not moved.
 static enum zkt_err
-hash(struct migration *migration, int fd, int64_t size, uint8_t sha256[32], struct problem *problem)
+hash(struct migration *migration, int fd, const char *name, uint8_t sha256[32],
+     struct problem *problem)
 {
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    enum zkt_err err = ZKT_OK;
-    int done = EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-    zkt_assert(done == 1);
-    for (int64_t at = 0; err == ZKT_OK && at < size;) {
-        size_t want = size - at < BLOCK_BYTES ? (size_t)(size - at) : (size_t)BLOCK_BYTES;
-        ssize_t len = pread(fd, migration->block, want, at);
-        if (len <= 0) {
-            err = problem_set(problem, ZKT_IO, "the file ends at %" PRId64 " of %" PRId64 " bytes",
-                              at, size);
-        } else {
-            EVP_DigestUpdate(context, migration->block, (size_t)len);
-            at += len;
-        }
+    struct object_meta meta = {.size = 0};
+    enum zkt_err err = object_file_read(fd, name, &meta, problem);
+    if (err == ZKT_OK) {
+        err = object_file_hash(fd, name, meta.size, sha256, problem);
     }
-    EVP_DigestFinal_ex(context, sha256, NULL);
-    EVP_MD_CTX_free(context);
+    if (err == ZKT_OK && meta.has_sha256 && memcmp(sha256, meta.sha256, 32) != 0) {
+        err = problem_set(problem, ZKT_IO, "the content is not what was put: another SHA-256");
+    }
+    migration->unknown_count += err == ZKT_OK && !meta.has_sha256;
+    object_meta_fini(&meta);
     return err;
 }
 
@@ -95,7 +87,9 @@ move(struct migration *migration, const struct uid *uid, struct problem *problem
         return ZKT_OK; // deleted since it was listed
     }
     if (err == ZKT_OK) {
-        err = hash(migration, fd, object.size, sha256, problem);
+        char name[UID_TEXT_SIZE];
+        uid_format(uid, name);
+        err = hash(migration, fd, name, sha256, problem);
     }
     if (err == ZKT_OK) {
         err = object_s3_put(migration->to, uid, fd, object.size, sha256, problem);
@@ -153,6 +147,33 @@ walk(struct migration *migration, uint64_t *seen_count, struct problem *problem)
     return err;
 }
 
+// What is no object of a task: buckets of S3 clients, and uploads in parts, which their clients
+// begin again in the new store.
+static void
+tell_rest(struct migration *migration)
+{
+    struct problem problem;
+    struct object_bucket *buckets = NULL;
+    struct object_parts_info *uploads = NULL;
+    size_t count = 0;
+    if (object_bucket_list(migration->from, &buckets, &count, &problem) == S3_OK && count > 1) {
+        fprintf(stderr,
+                "zkarton-broker: %zu buckets of S3 clients stay in the directory: copy them with a "
+                "client\n",
+                count - 1); // without that of the tasks
+    }
+    free(buckets);
+    if (object_parts_uploads(migration->from, NULL, &uploads, &count, &problem) == S3_OK) {
+        if (count > 0) {
+            fprintf(stderr,
+                    "zkarton-broker: %zu unfinished uploads in parts stay in the directory: those "
+                    "of tasks begin again in the new store\n",
+                    count);
+        }
+        object_parts_infos_free(uploads, count);
+    }
+}
+
 // Until a walk sees nothing: what came by an older URL meanwhile goes too.
 static int
 migrate(struct migration *migration)
@@ -167,6 +188,13 @@ migrate(struct migration *migration)
     if (err != ZKT_OK) {
         fprintf(stderr, "zkarton-broker: %s\n", problem.text);
     }
+    if (migration->unknown_count > 0) {
+        fprintf(stderr,
+                "zkarton-broker: %" PRIu64 " objects had no checksum to compare with; who reads "
+                "them compares\n",
+                migration->unknown_count);
+    }
+    tell_rest(migration);
     log_info("OBJECT-MIGRATED", "objects=%" PRIu64 " bytes=%" PRIu64 " failed=%" PRIu64,
              migration->moved_count, migration->moved_bytes, migration->failed_count);
     printf("%" PRIu64 " objects moved, %" PRIu64 " bytes, %" PRIu64 " stay\n",
@@ -203,7 +231,7 @@ int
 migrate_command(int argc, char **argv)
 {
     struct broker_options options = {0};
-    struct migration migration = {.block = xmalloc(BLOCK_BYTES)};
+    struct migration migration = {.from = NULL};
     struct problem problem = {.code = ZKT_OK};
     int code = 2;
     switch (options_parse(argc, argv, &options)) {
@@ -224,6 +252,5 @@ migrate_command(int argc, char **argv)
     object_store_destroy(&migration.from);
     object_store_destroy(&migration.to);
     options_fini(&options);
-    free(migration.block);
     return code;
 }

@@ -91,17 +91,32 @@ variable(const char *name)
     return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
+static bool
+is_written(const struct broker_options *options, const char *option)
+{
+    static const char *const none[] = {NULL};
+    return s3_text(options, option, none) != NULL;
+}
+
+// A token belongs to its keys: it is taken from where the name of the key is.
+static const char *
+session_token(const struct broker_options *options)
+{
+    static const char *const none[] = {NULL};
+    return is_written(options, "access_key") ? s3_text(options, "session_token", none)
+                                             : variable("AWS_SESSION_TOKEN");
+}
+
 static struct s3_credential_options
 credential_options(const struct broker_options *options)
 {
     static const char *const access[] = {"AWS_ACCESS_KEY_ID", NULL};
     static const char *const secret[] = {"AWS_SECRET_ACCESS_KEY", NULL};
-    static const char *const token[] = {"AWS_SESSION_TOKEN", NULL};
     static const char *const region[] = {"AWS_REGION", "AWS_DEFAULT_REGION", NULL};
     struct s3_credential_options credentials = {
         .access = s3_text(options, "access_key", access),
         .secret = s3_text(options, "secret_key", secret),
-        .token = s3_text(options, "session_token", token),
+        .token = session_token(options),
         .region = s3_text(options, "region", region),
         .uses_roles = config_bool(options->config, "s3", "iam_auth", false),
         .container_relative_uri = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
@@ -142,6 +157,12 @@ object_stores_open_s3(const struct broker_options *options, struct object_store 
             config_bool(options->config, "object", "delete_null_versions", false),
         .credentials = credential_options(options),
     };
+    if (err == ZKT_OK && is_written(options, "session_token") &&
+        !is_written(options, "access_key")) {
+        err = problem_set(problem, ZKT_CONFIG_INVALID,
+                          "[s3] session_token: it belongs to an access_key and a secret_key. Write "
+                          "them beside it");
+    }
     if (err == ZKT_OK) {
         err = object_s3_open(&s3, store, problem);
     }

@@ -5,12 +5,41 @@
 #include "object/object_s3_internal.h"
 #include "object/xml.h"
 
+// About the connection and not the key; OK: neither.
+static enum zkt_err
+explain_connection(const struct object_s3 *s3, const struct s3_call *call, struct problem *problem)
+{
+    if (call->is_untrusted) {
+        return problem_set(problem, call->err,
+                           "[s3] ca_file: the certificate of %s does not come from %s, or these "
+                           "cannot be read (%s)",
+                           s3->address,
+                           s3->ca_file != NULL ? s3->ca_file : "the certificates of the system",
+                           call->problem.text);
+    }
+    if (strcmp(call->code, "AuthorizationHeaderMalformed") == 0) {
+        return problem_set(problem, call->err, "[s3] region: %s does not take \"%s\" (%s)",
+                           s3->address, s3->credential_options.region, call->problem.text);
+    }
+    if (strcmp(call->code, "RequestTimeTooSkewed") == 0) {
+        return problem_set(problem, ZKT_DENIED,
+                           "[s3] address: the clocks of this machine and of %s are too far apart "
+                           "(RequestTimeTooSkewed). Set them right",
+                           s3->address);
+    }
+    return ZKT_OK;
+}
+
 // What a refusal means to whoever wrote the configuration. call was answered with an error.
 static enum zkt_err
 explain(const struct object_s3 *s3, const struct s3_call *call, struct problem *problem)
 {
     const char *access = s3->credential_options.access;
     access = access != NULL ? access : "of the role";
+    enum zkt_err err = explain_connection(s3, call, problem);
+    if (err != ZKT_OK) {
+        return err;
+    }
     if (call->err == ZKT_NOT_FOUND && strcmp(call->code, "XAdminUserNotFound") != 0) {
         return problem_set(problem, ZKT_NOT_FOUND,
                            "[s3] bucket: there is no bucket \"%s\" at %s. Create it, or start once "
@@ -27,12 +56,6 @@ explain(const struct object_s3 *s3, const struct s3_call *call, struct problem *
         strcmp(call->code, "XAdminUserNotFound") == 0) {
         return problem_set(problem, ZKT_DENIED, "[s3] access_key: %s does not know \"%s\" (%s)",
                            s3->address, access, call->code);
-    }
-    if (strcmp(call->code, "RequestTimeTooSkewed") == 0) {
-        return problem_set(problem, ZKT_DENIED,
-                           "[s3] address: the clocks of this machine and of %s are too far apart "
-                           "(RequestTimeTooSkewed). Set them right",
-                           s3->address);
     }
     if (call->err == ZKT_DENIED) {
         return problem_set(problem, ZKT_DENIED,

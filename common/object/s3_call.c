@@ -389,6 +389,8 @@ finish(struct run *run, struct flight *flight, CURLcode code)
         s3_call_explain(call);
     } else {
         call->err = is_passing(call, code) ? ZKT_UNREACHABLE : ZKT_IO;
+        call->is_untrusted =
+            code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
         problem_set(&call->problem, call->err, "%s %s: %s", call->method, run->server->address,
                     curl_easy_strerror(code));
     }

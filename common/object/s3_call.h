@@ -49,6 +49,7 @@ struct s3_call {
     enum zkt_err err; // OK: 2xx. NOT_FOUND 404, DENIED 401 and 403, INVALID other 4xx (and 3xx),
                       // UNREACHABLE after all tries, CANCELLED, IO
     struct problem problem;
+    bool is_untrusted;       // the server's certificate was not accepted, or could not be checked
     long status;             // 0: none
     char code[S3_CODE_SIZE]; // the server's own word for a mistake; "": none
     struct bytes answer;     // s3_call_fini frees

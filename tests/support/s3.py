@@ -2,6 +2,7 @@
 import glob
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 import time
@@ -26,10 +27,12 @@ class Versitygw:
     access_key = "AK"
     secret_key = "SK"
 
-    def __init__(self, args=()):
+    def __init__(self, args=(), is_secure=False):
         self.program = server_program("versitygw")
-        self.args = list(args)
+        self.args = list(args)  # of the backend
         self.dir = tempfile.mkdtemp(prefix="zkt-vgw-")
+        self.certificate = os.path.join(self.dir, "certificate.pem") if is_secure else None
+        self.gateway_args = self._make_certificate() if is_secure else []
         self.data = os.path.join(self.dir, "data")
         self.versions = os.path.join(self.dir, "versions")
         os.mkdir(self.data)
@@ -39,7 +42,15 @@ class Versitygw:
 
     @property
     def address(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://127.0.0.1:{self.port}"
+
+    def _make_certificate(self):
+        """One that vouches for itself, and for 127.0.0.1 only."""
+        key = os.path.join(self.dir, "key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=zkarton test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out",
+                        self.certificate], capture_output=True, check=True)
+        return ["--cert", self.certificate, "--key", key]
 
     def objects(self, bucket=BUCKET):
         return glob.glob(os.path.join(self.data, bucket, "*", "????????-*"))
@@ -47,13 +58,14 @@ class Versitygw:
     def start(self):
         with open(os.path.join(self.dir, "log"), "ab") as log:
             self.process = subprocess.Popen(
-                [self.program, "--port", f"127.0.0.1:{self.port}", "posix", *self.args, self.data], cwd=self.dir,
+                [self.program, "--port", f"127.0.0.1:{self.port}", *self.gateway_args, "posix", *self.args, self.data], cwd=self.dir,
                 env=dict(os.environ, TMPDIR=self.dir, ROOT_ACCESS_KEY=self.access_key, ROOT_SECRET_KEY=self.secret_key),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + DEADLINE_S
+        context = ssl.create_default_context(cafile=self.certificate)
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                urllib.request.urlopen(self.address, timeout=5).close()
+                urllib.request.urlopen(self.address, timeout=5, context=context).close()
                 return self
             except urllib.error.HTTPError:
                 return self  # it wants a signature: S3 answers

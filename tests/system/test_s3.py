@@ -26,6 +26,11 @@ def make_file(broker, content="content"):
     return path
 
 
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
 class SeamTest(unittest.TestCase):
     def run_suite(self, server, bucket):
         environment = dict(os.environ, ZKT_S3_ADDRESS=server.address, ZKT_S3_ACCESS=server.access_key,
@@ -54,6 +59,82 @@ class SeamTest(unittest.TestCase):
             self.run_suite(server, "versions")
             left = server.request("GET", "/versions?prefix=own%2F&versions=")
             self.assertNotIn("<VersionId>", left)
+
+
+    def test_the_null_version_is_deleted_if_told_so(self):  # G5
+        for deletes, left_count in (("no", 1), ("yes", 0)):
+            server = Versitygw()
+            server.args = ["--versioning-dir", server.versions]
+            with self.subTest(deletes), server, broker_on(server, delete_null_versions=deletes) as broker:
+                def worker():
+                    return Service(broker, "exec", "t.one", "type=one", "--", "grep", "-q", "content", "{}")
+                self.assertEqual(worker().stop(), 0)
+                root = broker.run("zkarton", "send", "type=one", "-r", "sample=" + make_file(broker))[1].strip()
+                server.request("PUT", f"/{BUCKET}?versioning=",
+                               "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+                               "<Status>Enabled</Status></VersioningConfiguration>")
+                self.assertEqual(broker.stop(), 0)
+                broker.start()  # sees that there are versions now
+                self.assertIn("versions=yes", broker.log.text)
+                with worker():
+                    broker.run("zkarton", "wait", root, timeout=60)
+                until("the delete", lambda: broker.metric("zkarton_objects_deleted_total") == 1)
+                versions = server.request("GET", f"/{BUCKET}?versions=")
+                self.assertEqual(versions.count("<VersionId>null</VersionId>"), left_count, versions)
+                self.assertNotIn("<Key>", server.request("GET", f"/{BUCKET}?list-type=2"))
+                broker.stop()
+
+
+class PolicyTest(unittest.TestCase):
+    """The rights that docs/objects.md names are enough, and for nothing else."""
+
+    def policy(self, bucket, resources):
+        """The one of the document, for a user and with these keys instead of one prefix."""
+        text = read(os.path.join(SOURCE, "docs", "objects.md"))
+        begin = text.index('    {"Version": "2012-10-17"')
+        policy = json.loads(text[begin:text.index("\n\n", begin)])
+        objects, whole = policy["Statement"]
+        self.assertEqual(objects["Resource"], "arn:aws:s3:::NAME/zkt-0123456789ab/*")
+        objects["Resource"] = [f"arn:aws:s3:::{bucket}/{resource}" for resource in resources]
+        whole["Resource"] = f"arn:aws:s3:::{bucket}"
+        for statement in policy["Statement"]:
+            statement["Principal"] = {"AWS": ["USER"]}
+        return json.dumps(policy)
+
+    def test_it_is_enough_and_opens_nothing_else(self):
+        server = Versitygw()
+        server.gateway_args = ["--iam-dir", os.path.join(server.dir, "iam")]
+        os.mkdir(server.gateway_args[1])
+        with server:
+            subprocess.run([server.program, "admin", "--access", server.access_key, "--secret", server.secret_key, "--endpoint-url",
+                            server.address, "create-user", "--access", "USER", "--secret", "USERSECRET", "--role", "user"],
+                           capture_output=True, check=True)
+            for bucket in ("seam", BUCKET, "other"):
+                server.request("PUT", "/" + bucket)
+            server.request("PUT", "/other/key", "secret of others")
+            server.request("PUT", "/seam?policy=", self.policy("seam", ["own/*", "other/*"]))
+            root = server.access_key, server.secret_key
+            server.access_key, server.secret_key = "USER", "USERSECRET"
+            SeamTest.run_suite(self, server, "seam")
+            broker = broker_on(server, args=())
+            self.addCleanup(broker.__exit__)
+            self.assertIn('access key "USER" may not list bucket "karton"', StartTest.refused(self, broker))
+            prefix = "zkt-" + read(os.path.join(broker.data, "keys", "object.prefix"))
+            server.access_key, server.secret_key = root
+            server.request("PUT", f"/{BUCKET}?policy=", self.policy(BUCKET, [prefix + "/*"]))
+            server.request("PUT", f"/{BUCKET}/key", "secret of others")
+            server.access_key, server.secret_key = "USER", "USERSECRET"
+            broker.start()
+            with Service(broker, "exec", "t.one", "type=one", "--", "grep", "-q", "content", "{}"):
+                broker.run("zkarton", "send", "type=one", "-r", "sample=" + make_file(broker), "--wait", timeout=60)
+            until("the object's end", lambda: broker.metric("zkarton_objects_deleted_total") == 1)
+            self.assertNotIn("OBJECT-STORE-REFUSED", broker.log.drain())
+            broker.stop()
+            for target in ("/other/key", "/other", "/other?list-type=2", f"/{BUCKET}/key"):
+                self.assertIn("AccessDenied", server.request("GET", target), target)
+            for target in ("/other/new", f"/{BUCKET}/new"):
+                self.assertIn("AccessDenied", server.request("PUT", target, "x"), target)
+                self.assertIn("AccessDenied", server.request("DELETE", target.replace("new", "key")), target)
 
 
 class StartTest(unittest.TestCase):
@@ -94,6 +175,47 @@ class StartTest(unittest.TestCase):
             broker.stop()
 
 
+class SecureTest(unittest.TestCase):
+    """A server with a certificate of its own."""
+
+    def test_only_a_certificate_that_is_known_is_taken(self):
+        with Versitygw(is_secure=True) as server:
+            broker = broker_on(server)
+            self.addCleanup(broker.__exit__)
+            error = StartTest.refused(self, broker)
+            self.assertIn("[s3] ca_file", error)
+            self.assertIn("certificate", error)
+            broker.options["s3"]["ca_file"] = os.path.join(server.dir, "missing.pem")
+            self.assertIn("[s3] ca_file", StartTest.refused(self, broker))
+            # One that vouches for another server.
+            with Versitygw(is_secure=True) as other:
+                broker.options["s3"]["ca_file"] = other.certificate
+                self.assertIn("[s3] ca_file", StartTest.refused(self, broker))
+            broker.options["s3"]["ca_file"] = server.certificate
+            broker.start()
+            self.assertIn("OBJECT-STORE-READY", broker.log.text)
+            self.assertTrue(os.path.isdir(os.path.join(server.data, BUCKET)))
+            broker.stop()
+
+
+class RegionTest(unittest.TestCase):
+    def test_a_wrong_region_is_named(self):
+        server = Versitygw()
+        server.gateway_args = ["--region", "eu-north-1"]
+        with server:
+            broker = broker_on(server)
+            self.addCleanup(broker.__exit__)
+            error = StartTest.refused(self, broker)
+            self.assertIn("[s3] region", error)
+            self.assertIn("us-east-1", error)
+            broker.options["s3"]["region"] = "eu-north-1"
+            broker.start()
+            path = make_file(broker)
+            with Service(broker, "exec", "t.one", "type=one", "--", "grep", "-q", "content", "{}"):
+                broker.run("zkarton", "send", "type=one", "-r", "sample=" + path, "--wait", timeout=60)
+            broker.stop()
+
+
 class SweepTest(unittest.TestCase):
     """Objects are plain files of versitygw: strays are made and looked at directly."""
 
@@ -107,8 +229,7 @@ class SweepTest(unittest.TestCase):
         return path
 
     def prefix(self, broker):
-        with open(os.path.join(broker.data, "keys", "object.prefix"), encoding="utf-8") as file:
-            return "zkt-" + file.read()
+        return "zkt-" + read(os.path.join(broker.data, "keys", "object.prefix"))
 
     def swept(self, server, sweep):
         with broker_on(server, sweep=sweep) as broker:
@@ -136,6 +257,26 @@ class SweepTest(unittest.TestCase):
     def test_all_means_all(self):
         with Versitygw() as server:
             self.assertEqual(self.swept(server, "all"), [False, False, False])
+
+    def test_off_and_no_prefix_sweep_nothing(self):
+        off = None
+        with Versitygw() as server:
+            for more in ({"sweep": "off"}, {"prefix": "", "sweep": "own"}):
+                with self.subTest(**more), broker_on(server, upload_grace="1s", **more) as broker:
+                    folder = os.path.join(server.data, BUCKET)
+                    stray = self.make_stray(server, self.prefix(broker) if "prefix" not in more else "", 1)
+                    other = self.make_stray(server, "another", 1)
+                    # The objects of tasks go all the same, when their tasks do: under the bare uid without a prefix.
+                    with Service(broker, "exec", "t.one", "type=one", "--", "grep", "-q", "content", "{}") as service:
+                        broker.run("zkarton", "send", "type=one", "-r", "sample=" + make_file(broker), "--wait", timeout=60)
+                        self.assertEqual(service.stop(), 0)
+                    until("the object's end", lambda: broker.metric("zkarton_objects_deleted_total") == 1)
+                    time.sleep(2)  # twice the grace, after which there would be a walk
+                    self.assertEqual(broker.metric("zkarton_objects_listed_total"), 0)
+                    left = glob.glob(os.path.join(folder, "????????-*")) + server.objects()
+                    self.assertEqual(sorted(left), sorted([os.path.normpath(stray), other] + ([off] if off else [])))
+                    off = stray
+                    broker.stop()
 
     def test_many_are_swept_without_a_pause(self):
         count = 100000 if os.environ.get("ZKT_ROUNDS") == "500" else 3000
@@ -337,6 +478,24 @@ class CredentialsTest(unittest.TestCase):  # E5
         self.service.has_token = True
         with Versitygw() as server:  # which knows no sessions
             broker = self.broker(server, {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.address})
+            self.assertIn("InvalidToken", StartTest.refused(self, broker))
+
+    def test_a_token_goes_with_the_keys_of_its_source(self):
+        with Versitygw() as server:  # which knows no token
+            broker = broker_on(server)
+            self.addCleanup(broker.__exit__)
+            variables = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key,
+                         "AWS_SESSION_TOKEN": "of a session"}
+            for name, value in variables.items():
+                os.environ[name] = value
+                self.addCleanup(os.environ.pop, name, None)
+            broker.start()  # the keys of the file are no session's
+            broker.stop()
+            broker.options["s3"]["session_token"] = "of another"
+            self.assertIn("InvalidToken", StartTest.refused(self, broker))
+            del broker.options["s3"]["access_key"], broker.options["s3"]["secret_key"]
+            self.assertIn("[s3] session_token", StartTest.refused(self, broker))
+            del broker.options["s3"]["session_token"]
             self.assertIn("InvalidToken", StartTest.refused(self, broker))
 
     def test_without_a_service_the_fixed_keys_are_used(self):
