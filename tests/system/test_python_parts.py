@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 import uuid
+from unittest import mock
 
 from karton.core.config import Config
 
@@ -18,7 +19,7 @@ from support.python_client import Program
 from support.s3 import s3_options, server_program
 from support.seaweedfs import SeaweedFS
 
-from zkarton import Producer, Resource, Task
+from zkarton import Producer, Resource, Task, _bus
 from zkarton.asyncio import Producer as AsyncProducer
 from zkarton.exceptions import ZkartonError
 from zkarton.karton._backend import KartonBackend
@@ -41,17 +42,21 @@ READER = f"""
                 assert resource.size < {PART_SIZE} or resource.sha256 == "{hashlib.sha256(CONTENT).hexdigest()}"
     Reader.main()
 """
-SENDER = f"""
-    from zkarton import Karton, Resource, Task
+
+
+def sender(package, define, send):
+    return f"""
+    from zkarton import Resource, Task
+    from {package} import Karton
     class Sender(Karton):
         identity = "py.sender"
         filters = [{{"type": "send"}}]
         task_timeout = 2
         concurrency = 2  # not on the main thread
-        def process(self, task):
+        {define} process(self, task):
             with open("out", "wb") as file:
                 file.write(bytes({len(CONTENT)}))
-            self.send_task(Task({{"type": "none"}}, {{"r": Resource("out", path="out")}}))
+            {send}(Task({{"type": "none"}}, {{"r": Resource("out", path="out")}}))
     Sender.main()
 """
 
@@ -176,13 +181,29 @@ class Parts:
         self.assertFalse(thread.is_alive())
         self.assertEqual(raised, [])
 
+    def test_what_takes_long_is_declared_again(self):
+        session = self.producer.backend.session
+        declared = []
+
+        def ask_later(question):
+            declared.append([item["size"] for item in question.body["items"]])
+            asked(question)
+
+        asked = session.ask_later
+        with mock.patch.object(session, "ask_later", ask_later), mock.patch.object(_bus, "DECLARE_AGAIN_S", 0.001):
+            self.producer.send_task(Task({"type": "none"}, {"a": Resource("a", CONTENT), "b": Resource("b", b"small")}))
+        self.assertIn([len(CONTENT), 5], declared)  # all of the task, whichever is under way
+
     def test_a_timeout_ends_an_upload_that_waits(self):
-        program = self.reader(SENDER)
-        self.proxy.cut("up", PART_SIZE // 2, then_refuse=True)
-        task = Task({"type": "send"})
-        self.producer.send_task(task)
-        self.done(task, 0, 1)
-        self.assertEqual(program.stop(), 0)  # no thread of it goes on
+        for words in (("zkarton", "def", "self.send_task"), ("zkarton.asyncio", "async def", "await self.send_task")):
+            program = self.reader(sender(*words))
+            self.proxy.cut("up", PART_SIZE // 2, then_refuse=True)
+            task = Task({"type": "send"})
+            self.producer.send_task(task)
+            self.done(task, 0, 1)
+            self.assertEqual(program.stop(), 0)  # no thread of it goes on
+            self.proxy.refuse(False)
+        self.assertEqual(self.proxy.cut_count, 2)
 
     def test_a_file_that_changed_is_not_sent(self):
         path = self.write("file")

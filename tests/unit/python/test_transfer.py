@@ -111,12 +111,14 @@ class TransferTest(unittest.TestCase):
     def test_patience_ends_and_is_not_slept_through(self):
         self.server.answers = [(503, b"")]
         for move in (self.download, self.upload):
-            with self.subTest(move=move.__name__), mock.patch.object(_transfer, "PATIENCE_S", 0.5), \
-                    mock.patch.object(_transfer, "LOST_UPLOADS_MAX", 0), self.assertRaises(ZkartonError) as raised:
-                begin_s = time.monotonic()
-                move()
-            self.assertEqual(raised.exception.code, "BUSY")
-            self.assertLess(time.monotonic() - begin_s, 0.6)
+            for pause_s in (0.05, 30):  # the second is longer than the patience
+                with self.subTest(move=move.__name__), mock.patch.object(_transfer, "PATIENCE_S", 0.5), \
+                        mock.patch.object(_transfer, "PAUSE_LEAST_S", pause_s), \
+                        mock.patch.object(_transfer, "LOST_UPLOADS_MAX", 0), self.assertRaises(ZkartonError) as raised:
+                    begin_s = time.monotonic()
+                    move()
+                self.assertEqual(raised.exception.code, "BUSY")
+                self.assertLess(time.monotonic() - begin_s, 10)
 
     def test_movement_renews_the_patience(self):
         step = len(CONTENT) // 8
