@@ -2,10 +2,14 @@
 import glob
 import hashlib
 import os
+import re
+import socket
 import subprocess
 import threading
 import unittest
+import urllib.parse
 import urllib.request
+import uuid
 
 from support.broker import SOURCE, Broker, bin_dir, until
 from support.proxy import Proxy
@@ -211,6 +215,95 @@ class ObjectsTest(unittest.TestCase):
                 owner.send("UPLOAD", declared)  # its own, again
                 self.assertIn("url", owner.expect("URLS")["items"][0])
                 self.assertEqual(owner.submit(task({"type": "mine"}, resources=[resource]))[0].get("code", 0), 0)
+
+    def declare(self, peer, content):
+        """The URL for a PUT of this content, and the resource."""
+        uid, sha256 = uuid.uuid4().bytes, hashlib.sha256(content).digest()
+        peer.send("UPLOAD", {"items": [{"uid": uid, "size": len(content), "sha256": sha256}]})
+        url = peer.expect("URLS")["items"][0]["url"]
+        return url, {"uid": uid, "name": "file", "bucket": "", "size": len(content), "sha256": sha256}
+
+    def ask(self, method, url, body=b"", length=None):
+        """(status, S3's code) of one request; (0, "") if less than its Content-Length comes before the end."""
+        parts = urllib.parse.urlsplit(url)
+        with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+            connection.sendall(f"{method} {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"
+                               f"Content-Length: {len(body) if length is None else length}\r\n\r\n".encode("utf-8", "surrogateescape")
+                               + body)
+            if length is not None and length > len(body):
+                until("that the upload has begun", self.kept)
+                return 0, ""
+            with connection.makefile("rb") as answer:
+                text = answer.read()
+        found = re.search(rb"<Code>(\w+)</Code>", text)
+        return int(text.split()[1]) if text else 0, found[1].decode() if found else ""
+
+    def kept(self):
+        return [os.path.join(folder, name) for folder, _, names in os.walk(os.path.join(self.broker.data, "objects")) for name in names]
+
+    def test_what_is_not_as_it_was_signed_is_refused_and_not_kept(self):
+        content = b"content"
+        with Peer(self.broker.endpoints["broker"]) as peer:
+            peer.hello()
+            url, resource = self.declare(peer, content)
+            path, query = url.split("?")
+            for what, method, asked, body, length, statuses in (
+                    ("shorter", "PUT", url, b"conten", None, (400,)),
+                    ("longer", "PUT", url, b"content!", None, (400,)),
+                    ("other bytes", "PUT", url, b"CONTENT", None, (400,)),
+                    ("cut", "PUT", url, b"conten", 7, (0,)),
+                    ("for a GET", "GET", url, b"", None, (403,)),
+                    ("another size", "PUT", url.replace("x-zkt-size=7", "x-zkt-size=8"), b"content!", None, (403,)),
+                    ("another hash", "PUT", url.replace(resource["sha256"].hex(), hashlib.sha256(b"CONTENT").hexdigest()), b"CONTENT", None,
+                     (403,)),
+                    ("another object", "PUT", url.replace(str(uuid.UUID(bytes=resource["uid"])), str(uuid.uuid4())), content, None, (403,)),
+                    ("another end", "PUT", url.replace("X-Amz-Expires=", "X-Amz-Expires=1"), content, None, (403,)),
+                    ("another signature", "PUT", url[:-1] + ("0" if url[-1] != "0" else "1"), content, None, (403,)),
+                    ("no signature", "PUT", path, content, None, (403,)),
+                    ("a path", "PUT", path + "/../../../x?" + query, content, None, (403, 404)),
+                    ("a NUL", "PUT", path + "%00?" + query, content, None, (400, 403, 404)),
+                    ("long", "PUT", path + "a" * 10000 + "?" + query, content, None, (403, 404, 414)),
+                    ("no UTF-8", "PUT", path + "%ff\udcff?" + query, content, None, (400, 403, 404))):
+                with self.subTest(what):
+                    self.assertEqual(asked != url, what not in ("shorter", "longer", "other bytes", "cut", "for a GET"))
+                    status, code = self.ask(method, asked, body, length)
+                    self.assertIn(status, statuses)
+                    self.assertTrue(code or status in (0, 414), status)
+            until("that nothing is kept", lambda: not self.kept())
+            self.assertFalse(os.path.exists(os.path.join(self.broker.data, "x")))
+            self.assertEqual((200, ""), self.ask("PUT", url, content))  # it was good all the time
+            self.assertEqual(len(self.kept()), 1)
+            self.broker.stop()
+            self.broker.options["object"] = {"url_ttl": "1s"}
+            self.broker.start()
+        with Peer(self.broker.endpoints["broker"]) as peer:
+            peer.hello()
+            url, _ = self.declare(peer, content)
+            until("the end of the URL", lambda: self.ask("PUT", url, b"conten")[0] == 403)
+            self.assertEqual((403, "AccessDenied"), self.ask("PUT", url, content))
+            self.assertEqual(len(self.kept()), 1)
+
+    def test_a_url_is_for_who_holds_a_live_delivery(self):
+        with Peer(self.broker.endpoints["broker"]) as holder, Peer(self.broker.endpoints["broker"]) as other, \
+                Peer(self.broker.endpoints["broker"]) as producer:
+            holder.hello_worker("t.holder", [{"type": "mine"}])
+            other.hello_worker("t.other", [{"type": "other"}])
+            producer.hello(identity="producer")
+            url, resource = self.declare(producer, b"content")
+            self.assertEqual(200, self.ask("PUT", url, b"content")[0])
+
+            def may_read(peer):
+                peer.send("DOWNLOAD", {"items": [{"uid": resource["uid"]}]})
+                return "url" in peer.expect("URLS")["items"][0]
+            self.assertEqual(producer.submit(task({"type": "mine"}, resources=[resource]))[0].get("code", 0), 0)
+            self.assertFalse(may_read(holder))  # nothing was delivered to it so far
+            holder.credit(1)
+            item = holder.deliver()[0]
+            self.assertTrue(may_read(holder))
+            self.assertFalse(may_read(other))
+            holder.settle(item)
+            self.assertFalse(may_read(holder))
+            self.wait_for_objects(0)
 
     def test_objects_that_nobody_knows_are_swept(self):
         self.broker.stop()

@@ -574,6 +574,69 @@ class MovingTest(unittest.TestCase):
             broker.stop()
 
 
+    COUNT = 150
+
+    def prepare(self, server, broker):
+        """A task with many resources in the directory, and a broker that is told to move."""
+        def worker():
+            return Service(broker, "exec", "t.many", "type=many", "--", "sh", "-c",
+                           f"test $(cat in/* | grep -c '^content ') -eq {self.COUNT}")
+        self.assertEqual(worker().stop(), 0)
+        resources = []
+        for number in range(self.COUNT):
+            path = os.path.join(broker.dir, f"file{number}")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(f"content {number}\n")
+            resources += ["-r", f"r{number}={path}"]
+        root = broker.run("zkarton", "send", "type=many", *resources, timeout=60)[1].strip()
+        self.assertEqual(len(self.objects(broker)), self.COUNT)
+        broker.stop()
+        for section, values in s3_options(server, migrate_from="dir").items():
+            broker.options.setdefault(section, {}).update(values)
+        broker.args = ["--setup-bucket"]
+        broker.start()
+        return worker, root
+
+    def test_a_kill_in_the_middle_loses_nothing(self):
+        with Versitygw() as server, Broker() as broker:
+            worker, root = self.prepare(server, broker)
+            names = {os.path.basename(path) for path in self.objects(broker)}
+            for _ in range(2):
+                before = len(server.objects())
+                moving = broker.spawn(os.path.join(bin_dir(), "zkarton-broker"), "store", "migrate-objects", "-c", broker.ini,
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                until("that some have moved", lambda: len(server.objects()) >= before + 5)
+                moving.kill()
+                moving.wait()
+                left, moved = self.objects(broker), server.objects()
+                self.assertEqual({os.path.basename(path) for path in left + moved}, names)
+                self.assertTrue(left and moved)
+            self.assertIn("objects moved", broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini, timeout=60)[1])
+            self.assertEqual({os.path.basename(path) for path in server.objects()}, names)
+            self.assertEqual(self.objects(broker), [])
+            with worker():
+                broker.run("zkarton", "wait", root, timeout=60)
+            until("the end of all", lambda: not server.objects())
+            broker.stop()
+
+    def test_what_is_damaged_or_no_tasks_stays(self):
+        with Versitygw() as server, Broker() as broker:
+            self.COUNT = 3
+            self.prepare(server, broker)
+            damaged = self.objects(broker)[0]
+            with open(damaged, "r+b") as file:
+                file.write(b"C")
+            os.mkdir(os.path.join(broker.data, "objects", "buckets", "of-a-client"))
+            for _ in range(2):
+                code, said, error = broker.run("zkarton", "store", "migrate-objects", "-c", broker.ini, check=False)
+                self.assertEqual(code, 1, error)
+                self.assertIn("1 stay", said)
+                self.assertIn(f"object {os.path.basename(damaged)} stays: the content is not what was put", error)
+                self.assertIn("1 buckets of S3 clients stay", error)
+                self.assertEqual((self.objects(broker), len(server.objects())), ([damaged], 2))
+            broker.stop()
+
+
 class DemoTest(unittest.TestCase):
     """The demo on every store, by one line of configuration (and the section [s3] that a Karton has)."""
 
