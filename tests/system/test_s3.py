@@ -12,6 +12,7 @@ import unittest
 
 from support.broker import SOURCE, Broker, bin_dir, tests_dir, until
 from support.s3 import BUCKET, Versitygw, s3_options, servers
+from support.zkp import Peer
 from system.test_cli import Service
 
 
@@ -622,6 +623,13 @@ class MovingTest(unittest.TestCase):
     def test_what_is_damaged_or_no_tasks_stays(self):
         with Versitygw() as server, Broker() as broker:
             self.COUNT = 3
+            with Peer(broker.endpoints["broker"]) as peer:
+                peer.hello()
+                uid = os.urandom(16)
+                peer.send("UPLOAD", {"items": [{"uid": uid, "size": 1 << 30, "sha256": bytes(32)}]})
+                peer.expect("URLS")
+                peer.send("PARTS", {"uid": uid, "first": 1, "count": 1})
+                self.assertTrue(peer.expect("PART_URLS")["upload"])
             self.prepare(server, broker)
             damaged = self.objects(broker)[0]
             with open(damaged, "r+b") as file:
@@ -633,6 +641,7 @@ class MovingTest(unittest.TestCase):
                 self.assertIn("1 stay", said)
                 self.assertIn(f"object {os.path.basename(damaged)} stays: the content is not what was put", error)
                 self.assertIn("1 buckets of S3 clients stay", error)
+                self.assertIn("1 unfinished uploads in parts stay", error)
                 self.assertEqual((self.objects(broker), len(server.objects())), ([damaged], 2))
             broker.stop()
 
