@@ -152,9 +152,10 @@ report_revoke(struct io *io, const struct revoke *revoke)
         if (delivery == NULL || delivery->is_settled) {
             continue;
         }
-        io_note(io, ZKT_WARNING, "DELIVERY-REVOKED", "task=%s reason=\"%.*s\"",
-                zkt_task_uid(&delivery->task), (int)revoke->reason.len,
-                (const char *)revoke->reason.data);
+        char uid_text[UID_TEXT_SIZE]; // the task itself is process's, on a thread of its own
+        uid_format(&delivery->task.model.uid, uid_text);
+        io_note(io, ZKT_WARNING, "DELIVERY-REVOKED", "task=%s reason=\"%.*s\"", uid_text,
+                (int)revoke->reason.len, (const char *)revoke->reason.data);
         delivery_cancel(delivery, CANCEL_REVOKED);
         report_settle(io, delivery);
     }
