@@ -352,6 +352,14 @@ class Start(unittest.TestCase):
         self.assertRegex(text, r'^zkarton-karton: "karton-nothing" is no command, module or file of this environment')
         self.assertIn("karton-classifier", text)
 
+    def test_no_such_class(self):
+        with open(os.path.join(self.side.dir, "odd.py"), "w", encoding="ascii") as file:
+            file.write("from karton.core import Karton\nnumber = 1\nclass Bare(Karton):\n    identity, filters = 'test.bare', [{}]\n"
+                       "    def __init__(self, *args, **kwargs):\n        pass\n    process = __init__\n")
+        for name, text in (("Nope", "odd has no Nope."), ("number", "odd:number is no class and no function."),
+                           ("Bare", "odd:Bare: Bare.__init__ does not call super().__init__()")):
+            self.assertEqual(self.fails(f"odd:{name}"), f"zkarton-karton: {text}\n")
+
     def test_no_address(self):
         with open(os.path.join(self.side.dir, "karton.ini"), encoding="utf-8") as file:
             text = re.sub(r"(?ms)^\[zkarton\].*", "", file.read())

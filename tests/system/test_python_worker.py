@@ -207,6 +207,71 @@ def hold(self, task):
         self.done(task, crashed=1)
         self.assertIn("SystemExit: 7", self.error_of(task))
 
+    def test_an_interrupt_that_no_signal_raised_is_a_crash(self):
+        for name in ("KeyboardInterrupt", "zkarton.exceptions.HardShutdownInterrupt"):
+            for extra in ("", "concurrency = 2"):
+                with self.subTest(name, extra=extra), self.start(f"{extra}\ndef strike(self, task): raise {name}") as program:
+                    task = self.send("strike")
+                    self.done(task, crashed=1)
+                    self.assertIn(name.rpartition(".")[2], self.error_of(task))
+                    self.done(self.send("nothing"), finished=1)  # the service goes on
+                    self.assertEqual(program.stop(), 0)
+
+    def test_async_process_that_raises_what_ends_programs(self):
+        body = """
+            import sys
+            from zkarton.asyncio import Karton
+            class Worker(Karton):
+                identity, filters = "py.async", [{"type": "async"}]
+                task_timeout = int(sys.argv.pop())
+                async def process(self, task):
+                    raise {"kbd": KeyboardInterrupt, "exit": SystemExit}[task.get_payload("do")](5)
+            Worker.main()
+        """
+        for limit in ("0", "9"):
+            with self.subTest(limit), Program(self.broker, body, limit) as program:
+                program.registered()
+                for do, name in (("kbd", "KeyboardInterrupt"), ("exit", "SystemExit")):
+                    task = zkarton.Task({"type": "async"}, {"do": do})
+                    self.producer.send_task(task)
+                    self.done(task, crashed=1)
+                    self.assertIn(name, self.error_of(task))
+                self.assertEqual(program.end(), 5)
+
+    def test_second_interrupt_that_process_turns_into_an_error_gives_the_task_back(self):
+        first = self.start(BLOCK + """
+def wrap(self, task):
+    try:
+        self.block(task)
+    except BaseException:
+        raise ValueError("of the service")
+""")
+        task = self.send("wrap")
+        first.wait_for("begin wrap attempt=1")
+        first.signal(signal.SIGINT)
+        first.wait_for("shutting down")
+        first.signal(signal.SIGINT)
+        self.assertEqual(first.end(), 130)
+        with self.start("def wrap(self, task): pass") as second:
+            self.done(task, finished=1)
+            second.stop()
+
+    def test_hooks_never_hurt(self):
+        # P9: whatever they raise is logged, and harms nothing.
+        for name in ("SystemExit(3)", "KeyboardInterrupt()", "ValueError()"):
+            with self.subTest(name), self.start(f"""
+def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    self.add_pre_hook(self.strike, "first")
+    self.add_post_hook(self.strike, "last")
+def strike(self, *args):
+    raise {name}
+""") as program:
+                self.done(self.send("nothing"), finished=1)
+                self.assertEqual(program.stop(), 0)
+                for what in ("Pre-hook (first) failed", "Post-hook (last) failed", name.partition("(")[0]):
+                    self.assertIn(what, program.out.text)
+
     def test_replaced_filters_end_the_old_worker(self):
         first = self.start(BLOCK)
         task = self.send("block")
@@ -389,7 +454,7 @@ def __init__(self, *args, **kwargs):
     def test_forgotten_super_is_said(self):
         program = Program(self.broker, worker("def __init__(self, config=None): pass"))
         self.addCleanup(program.__exit__)
-        self.assertEqual(program.end(), 1)
+        self.assertEqual(program.end(), 2)
         self.assertIn("Worker.__init__ does not call super().__init__()", program.out.text)
 
     def test_crash_keeps_what_was_sent_before(self):

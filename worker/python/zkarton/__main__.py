@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from . import query
+from . import _ready, query
 from .__version__ import __version__
 from .exceptions import ZkartonError
 
@@ -35,28 +35,52 @@ def load(name: str) -> Any:
     if class_name:
         found = module
         for part in class_name.split("."):
+            if not hasattr(found, part):
+                raise ValueError(f"{module_name} has no {class_name}")
             found = getattr(found, part)
+        if not _is_service(found):
+            raise ValueError(f"{class_name} is no service: a class of Karton, Consumer or LogConsumer is needed")
         return found
-    services = [value for value in vars(module).values() if inspect.isclass(value) and hasattr(value, "loop")
-                and value.__module__ == module.__name__]
+    services = [value for value in vars(module).values() if _is_service(value) and value.__module__ == module.__name__]
     if len(services) != 1:
         names = ", ".join(f"{module_name}:{service.__name__}" for service in services) or "none"
         raise ValueError(f"{module_name} has {len(services)} services ({names}); name one")
     return services[0]
 
 
-class Workers:
-    """Several processes of one service: one that dies is started anew, and all end together."""
+def _is_service(value: Any) -> bool:
+    return inspect.isclass(value) and hasattr(value, "loop") and hasattr(value, "main")
 
-    def __init__(self, command: List[str], count: int) -> None:
-        self.command = command
+
+class Workers:
+    """Several processes of one service: one that dies is started anew, and all end together.
+
+    Not started anew is what would end again: a wrong configuration (2), no broker (3), no permission (4), and whoever
+    dies before he was registered, as long as none has been.
+    """
+
+    PERMANENT = (2, 3, 4)
+
+    def __init__(self, arguments: List[str], count: int) -> None:
+        self.arguments = arguments
         self.count = count
         self.processes: Dict[int, subprocess.Popen[bytes]] = {}
         self.is_stopping = False
+        self.ready, self._tells_ready = os.pipe()
+        os.set_blocking(self.ready, False)
+        self.was_registered = False
 
     def _start(self) -> None:
-        process = subprocess.Popen(self.command, start_new_session=True)
+        command = [sys.executable, "-m", "zkarton", "run", "--ready-fd", str(self._tells_ready), *self.arguments]
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=[self._tells_ready])
         self.processes[process.pid] = process
+
+    def _is_worth_another(self, code: int) -> bool:
+        try:
+            self.was_registered = bool(os.read(self.ready, 1 << 16)) or self.was_registered
+        except BlockingIOError:
+            pass
+        return code not in self.PERMANENT and self.was_registered
 
     def stop(self, number: int, _frame: Any) -> None:
         """Passes the signal on."""
@@ -81,7 +105,7 @@ class Workers:
                 continue
             code = os.waitstatus_to_exitcode(waited)
             process.returncode = code
-            if code == 0 or self.is_stopping or code == 2:
+            if code == 0 or self.is_stopping or not self._is_worth_another(code):
                 status = code if code > 0 else status if code == 0 else 128 - code
                 continue
             print(f"zkarton: worker {pid} ended with {code}; starting another", file=sys.stderr)
@@ -91,13 +115,21 @@ class Workers:
         return status
 
 
-def run(name: str, workers: int, rest: List[str]) -> int:
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number, at least 1")
+    return int(text)
+
+
+def run(name: str, workers: int, rest: List[str], ready_fd: Optional[int] = None) -> int:
     """One service, in this process or in several."""
     if workers > 1:
-        return Workers([sys.executable, "-m", "zkarton", "run", name, *rest], workers).run()
+        return Workers([name, *rest], workers).run()
+    if ready_fd is not None:
+        _ready.will_tell(ready_fd)
     try:
         service = load(name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, ValueError) as error:
         print(f"zkarton: {name}: {error}", file=sys.stderr)
         return 2
     sys.argv = [name, *rest]
@@ -124,7 +156,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--version", action="version", version=f"zkarton {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="run a service", description="Options after the name are the service's.")
-    running.add_argument("--workers", type=int, default=1, help="processes")
+    running.add_argument("--workers", type=_count, default=1, help="processes")
+    running.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     running.add_argument("service", help="module:Class, or a file.py with one service in it")
     running.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     matching = commands.add_parser("match", help="match headers with filters, offline")
@@ -134,10 +167,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return match()
     rest = list(options.rest)
     # --workers may also stand behind the name, as in `run module:Class --workers 4`.
-    behind = argparse.ArgumentParser(add_help=False)
-    behind.add_argument("--workers", type=int, default=options.workers)
+    behind = argparse.ArgumentParser(prog=running.prog, add_help=False, allow_abbrev=False)
+    behind.add_argument("--workers", type=_count, default=options.workers)
     known, rest = behind.parse_known_args(rest)
-    return run(options.service, known.workers, rest)
+    return run(options.service, known.workers, rest, options.ready_fd)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from . import _msgpack as msgpack, _values
 from ._tables import LIMITS
+from .exceptions import ConfigError
 from .resource import ResourceBase
 from .task import get_current_task
 
@@ -152,8 +153,12 @@ class LoggingMixin:
         """
         if level is None:
             level = self.config.get("logging", "level", logging.INFO)
+        given = level
         if isinstance(level, str):
             level = int(level) if level.isdigit() else level.upper()
+        if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
+            raise ConfigError(f'[logging] level: "{given}" is no level; write DEBUG, INFO, WARNING, ERROR, CRITICAL or a '
+                              "number")
         if not self.identity:
             raise ValueError("Can't setup logger without identity")
         self._log_handler.setFormatter(_PLAIN)

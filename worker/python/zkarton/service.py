@@ -11,7 +11,7 @@ import threading
 import traceback
 from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Tuple, Type, Union
 
-from . import _signals, query
+from . import _ready, _signals, query
 from .__version__ import __version__
 from ._bus import Summary
 from ._limit import time_limit
@@ -128,11 +128,16 @@ class Producer(KartonBase):
 class _Service(KartonBase):
     """What loops."""
 
+    _is_aborted = False  # by a second Ctrl-C
+
     def __init__(self, config: Optional[Config] = None, identity: Optional[str] = None, backend: Any = None) -> None:
         super().__init__(config=config, identity=identity, backend=backend)
         self.backend.keeps_early_logs = True
-        self.setup_logger()
         self._shutdown = False
+        self._set_up()
+
+    def _set_up(self) -> None:
+        self.setup_logger()
 
     @property
     def shutdown(self) -> bool:
@@ -162,6 +167,7 @@ class _Service(KartonBase):
             self.stop()
             if number == signal.SIGINT:
                 if had_interrupt:
+                    self._is_aborted = True
                     self._on_stop(2)
                     raise HardShutdownInterrupt
                 had_interrupt = True
@@ -184,6 +190,8 @@ class _Service(KartonBase):
         """A whole program: arguments, configuration, loop; exits 2 for a wrong configuration, 3 without a broker."""
         try:
             service = cls.karton_from_args()
+            if not hasattr(service, "backend"):
+                raise ConfigError(f"{type(service).__name__}.__init__ does not call super().__init__()")
             service.loop()
         except HardShutdownInterrupt:
             sys.exit(130)
@@ -233,6 +241,11 @@ class Consumer(_Service):
         self._post_hooks: List[Tuple[Optional[str], Callable[[Task, Optional[BaseException]], None]]] = []
         self._session: Optional[Session] = None
 
+    def _set_up(self) -> None:
+        if not self.identity:
+            raise ConfigError("a consumer needs an identity")
+        super()._set_up()
+
     def process(self, task: Task) -> Any:
         """Does the work. Returns: Finished. Raises: Crashed, and what was sent before stays sent (P4)."""
         raise NotImplementedError
@@ -258,7 +271,9 @@ class Consumer(_Service):
         for name, callback in hooks:
             try:
                 callback(*args)
-            except Exception:
+            except BaseException:  # P9: sys.exit too
+                if self._is_aborted:
+                    raise
                 self.log.exception("%s (%s) failed", kind, name) if name else self.log.exception("%s failed", kind)
 
     # ---- One task
@@ -272,11 +287,14 @@ class Consumer(_Service):
                 self.process(task)
         except BaseException as error:  # P6: whatever ends process before its end is no Finished
             raised = error
+            if self._is_aborted and not isinstance(error, HardShutdownInterrupt):
+                raised = HardShutdownInterrupt()  # whatever process made of the second Ctrl-C
+                raised.__cause__ = error
         self._after_process(task, raised)
 
-    #: What process may raise that is no crash, and what is one and does not end the service.
-    _RETURNS: ClassVar[Tuple[Type[BaseException], ...]] = (GiveBack, HardShutdownInterrupt, KeyboardInterrupt)
-    _CRASHES: ClassVar[Tuple[Type[BaseException], ...]] = (Exception, TaskTimeoutError)
+    #: What process may raise without ending the service.
+    _CRASHES: ClassVar[Tuple[Type[BaseException], ...]] = (Exception, TaskTimeoutError, KeyboardInterrupt,
+                                                           HardShutdownInterrupt)
 
     def _before_process(self, task: Task) -> None:
         say(self.log, "Received new task - %s", task.uid)
@@ -288,7 +306,7 @@ class Consumer(_Service):
             say(self.log, "Task done - %s", task.uid)
             task.status = TaskState.FINISHED
             return
-        if isinstance(raised, self._RETURNS):
+        if isinstance(raised, GiveBack) or (self._is_aborted and isinstance(raised, HardShutdownInterrupt)):
             raise raised
         task.status = TaskState.CRASHED
         task.error = traceback.format_exception(type(raised), raised, _without_ours(raised))
@@ -313,8 +331,9 @@ class Consumer(_Service):
         except GiveBack as back:
             state, delay_ms = "Returned", int(back.delay * 1000)
             self.log.info("Task given back - %s", delivery.uid.hex())
-        except (HardShutdownInterrupt, KeyboardInterrupt):
-            state = "Returned"
+        except BaseException:
+            if self._is_aborted:
+                state = "Returned"
             raise
         finally:
             if before is not None:
@@ -371,6 +390,7 @@ class Consumer(_Service):
             self.log.info("Binding on: %s", rule)
         with self.graceful_killer():  # from before the broker knows of it
             self._session = session = self.backend.open(self.session_options())
+            _ready.tell_when_open(session)
             try:
                 if self._shutdown:
                     session.stop(1)
@@ -495,6 +515,7 @@ class LogConsumer(_Service):
         level = self.level.lower() if self.level else None
         with self.graceful_killer(), self.backend.events(f"log.{level}." if level else "log.") as events:
             self._events = events
+            _ready.tell()
             while not self._shutdown:
                 try:
                     topic, record = events.next()

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from typing import Any, Deque, Dict, Iterable, List, Optional, Set
 
-from .. import _signals, _taskwire, service as sync
+from .. import _ready, _signals, _taskwire, service as sync
 from .._bus import POSTED_BYTES_MAX, POSTED_TASKS_MAX, Summary
 from .._context import InProcess, current_process, enter_process, leave_process
 from .._logging import ASYNC_LINE_FORMAT
@@ -181,7 +181,6 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
                               f"{LIMITS['CONCURRENCY']}")
         self._working: Set[asyncio.Task[None]] = set()
         self._wake: Optional[asyncio.Event] = None
-        self._is_aborted = False
 
     async def process(self, task: Task) -> Any:
         """Does the work."""
@@ -205,8 +204,7 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
             raised = error
         self._after_process(task, raised)
 
-    _RETURNS = (GiveBack,)
-    _CRASHES = (Exception, TaskTimeoutError, asyncio.CancelledError)
+    _CRASHES = (*sync.Consumer._CRASHES, asyncio.CancelledError)
 
     async def _limited(self, task: Task) -> None:
         limit_s = parse_duration(self.task_timeout) if self.task_timeout else 0
@@ -214,7 +212,7 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
             await self.process(task)
             return
         # Not wait_for around the coroutine itself: a TimeoutError of process is no task timeout.
-        work = asyncio.ensure_future(self.process(task))
+        work = asyncio.ensure_future(self._caught(task))
         try:
             done, _ = await asyncio.wait({work}, timeout=limit_s)
         except asyncio.CancelledError:
@@ -225,7 +223,19 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
             work.cancel()
             await asyncio.wait({work}, timeout=2)
             raise TaskTimeoutError(f"not done within {limit_s:g} s")
-        work.result()
+        raised = work.result()
+        if raised is not None:
+            raise raised
+
+    async def _caught(self, task: Task) -> Optional[BaseException]:
+        """What process raised: an asyncio task that raises sys.exit or KeyboardInterrupt ends the loop."""
+        try:
+            await self.process(task)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            return error
+        return None
 
     async def _work(self, delivery: Delivery, session: Session) -> None:
         session.begin(delivery)
@@ -274,6 +284,7 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
                 loop.call_soon_threadsafe(wake.set)
 
         self._session = session = self.backend.open(self.session_options(), on_delivery)
+        _ready.tell_when_open(session)
         if self._shutdown:
             session.stop(1)
         is_more = True

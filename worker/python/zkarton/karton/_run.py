@@ -50,8 +50,18 @@ def _run_class(name: str) -> Any:
     module_name, _, path = name.partition(":")
     found: Any = importlib.import_module(module_name)
     for part in path.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"{module_name} has no {path}.")
         found = getattr(found, part)
-    return found.main() if hasattr(found, "main") else found()
+    if not callable(found):
+        raise UsageError(f"{name} is no class and no function.")
+    return getattr(found, "main", found)()
+
+
+def _lacks_init(service: Any) -> bool:
+    """Whether it is a service that its class has not set up. (Before Python 3.10 nobody tells.)"""
+    base = sys.modules["karton.core.base"].KartonBase
+    return isinstance(service, base) and "backend" not in vars(service)
 
 
 def _module_exists(name: str) -> bool:
@@ -107,5 +117,10 @@ def main(arguments: Optional[List[str]] = None) -> Any:
         return run(options.service)
     except UsageError as error:
         sys.exit(f"zkarton-karton: {error}")
+    except AttributeError as error:
+        if not _lacks_init(getattr(error, "obj", None)):
+            raise
+        name = type(getattr(error, "obj", None)).__name__
+        sys.exit(f"zkarton-karton: {options.service}: {name}.__init__ does not call super().__init__()")
     except (ZkartonError, NotServedError) as error:
         sys.exit(f"zkarton-karton: {options.service}: {error}")
