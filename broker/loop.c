@@ -568,7 +568,7 @@ loop_run(struct loop *loop, int signal_fd)
         } else {
             drained_empty = false;
         }
-        loop_figures_turn(&loop->figures, clock_monotonic_ns() - start_ns);
+        loop_figures_turn(&loop->figures, clock_monotonic_ns() - start_ns, clock_cpu_ns());
         // While messages come the other sockets are only looked at now and then: polling costs as
         // much as a turn.
         bool is_busy = drained_count > 0 || due_ms == 0 || has_more_metrics;

@@ -10,8 +10,12 @@ static const int64_t bucket_ends_ns[PAUSE_BUCKETS_COUNT - 1] = {100000,  500000,
                                                                 5000000, 10000000, 50000000};
 
 void
-loop_figures_turn(struct loop_figures *figures, int64_t elapsed_ns)
+loop_figures_turn(struct loop_figures *figures, int64_t elapsed_ns, int64_t cpu_ns)
 {
+    if (figures->cpu_ns != 0 && cpu_ns - figures->cpu_ns > figures->cpu_ns_max) {
+        figures->cpu_ns_max = cpu_ns - figures->cpu_ns;
+    }
+    figures->cpu_ns = cpu_ns;
     figures->turns_count++;
     figures->turn_ns_sum += elapsed_ns;
     if (elapsed_ns > figures->turn_ns_max) {
@@ -47,6 +51,9 @@ pauses(const struct loop_figures *figures, struct bytes *out)
                  figures->turns_count);
     metric(out, "zkarton_loop_pause_seconds_max", "gauge",
            "longest turn of the loop since the start", (double)figures->turn_ns_max / 1e9);
+    metric(out, "zkarton_loop_cpu_seconds_max", "gauge",
+           "most processor time of one turn: the rest of a pause is other threads' and programs'",
+           (double)figures->cpu_ns_max / 1e9);
 }
 
 static void

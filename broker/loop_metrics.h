@@ -13,6 +13,8 @@ struct loop_figures {
     int64_t turn_ns_sum;
     int64_t turn_ns_max; // the longest time that anybody waited for the loop
     uint64_t turn_buckets[PAUSE_BUCKETS_COUNT];
+    int64_t cpu_ns;     // of the loop, up to the end of the last turn; 0: none was
+    int64_t cpu_ns_max; // between the ends of two turns
     uint64_t http_requests_count;
     uint64_t janitor_waiting_count;
     uint64_t objects_unreferenced_count; // handed to the janitor
@@ -25,9 +27,9 @@ struct loop_figures {
     uint64_t published_count;
 };
 
-// loop_figures_turn counts one turn of so many nanoseconds.
+// loop_figures_turn counts one turn of so many nanoseconds; cpu_ns: all processor time of the loop.
 void
-loop_figures_turn(struct loop_figures *figures, int64_t elapsed_ns);
+loop_figures_turn(struct loop_figures *figures, int64_t elapsed_ns, int64_t cpu_ns);
 void
 loop_metrics(const struct loop_figures *figures, const struct front_counts *front,
              const struct store_stats *store, struct bytes *out);

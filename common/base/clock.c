@@ -28,6 +28,12 @@ clock_wall_ms(void)
     return read_ns(CLOCK_REALTIME) / 1000000;
 }
 
+int64_t
+clock_cpu_ns(void)
+{
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void
 time_format(int64_t wall_ms, char text[TIME_TEXT_SIZE])
 {

@@ -306,9 +306,12 @@ class SweepTest(unittest.TestCase):
             self.assertEqual(broker.metric("zkarton_janitor_waiting"), 0)
             self.assertEqual(broker.metric("zkarton_store_deletions"), 0)
             pause = broker.metric("zkarton_loop_pause_seconds_max")
+            worked = broker.metric("zkarton_loop_cpu_seconds_max")
             print(f"{count} objects swept in {time.monotonic() - start:.1f} s, {tasks_count} tasks meanwhile (the slowest "
-                  f"{longest * 1000:.0f} ms), longest turn of the loop {pause * 1000:.1f} ms", flush=True)
+                  f"{longest * 1000:.0f} ms), longest turn of the loop {pause * 1000:.1f} ms, {worked * 1000:.1f} ms at work", flush=True)
             self.assertLess(pause, 0.1)
+            self.assertLess(worked, 0.01)  # whoever else runs on this machine
+            self.assertGreater(worked, 0)
             broker.stop()
 
 
