@@ -89,10 +89,10 @@ class Parts:
         self.addCleanup(program.__exit__)
         return program.registered()
 
-    def write(self, name):
+    def write(self, name, content=CONTENT):
         path = os.path.join(self.broker.dir, name)
         with open(path, "wb") as file:
-            file.write(CONTENT)
+            file.write(content)
         return path
 
     def done(self, task, finished=1, crashed=0):
@@ -213,6 +213,12 @@ class Parts:
             file.write(b"other bytes")
         with self.assertRaisesRegex(ZkartonError, "file: hash differs: the bytes changed after they were added"):
             self.producer.send_task(Task({"type": "read"}, {"r": resource}))
+
+    def test_a_hash_that_was_given_and_is_wrong(self):
+        for content in (b"in one go", CONTENT):
+            for source in ({"content": content}, {"path": self.write("given", content)}):
+                with self.assertRaisesRegex(ZkartonError, "r: the sha256 that was given is not that of the content"):
+                    self.producer.send_task(Task({"type": "read"}, {"r": Resource("r", sha256="0" * 64, **source)}))
 
 
 class DirPartsTest(Parts, unittest.TestCase):

@@ -173,10 +173,15 @@ class Bus:
         watch = self._watch(renew)
         watch.on_progress = declare_again
         with resource.opener() as open_stream:
-            if 0 < address.part_size < item["size"]:
-                _parts.upload(self.session, item["uid"], resource.name, item["size"], open_stream, watch, verify)
-            else:
-                _transfer.upload(address.url, resource.name, item["size"], item["sha256"], open_stream, watch)
+            try:
+                if 0 < address.part_size < item["size"]:
+                    _parts.upload(self.session, item["uid"], resource.name, item["size"], open_stream, watch, verify)
+                else:
+                    _transfer.upload(address.url, resource.name, item["size"], item["sha256"], open_stream, watch)
+            except _transfer.ChangedError:
+                if not resource._is_sha256_given:
+                    raise
+                raise ZkartonError(f"{resource.name}: the sha256 that was given is not that of the content", "IO") from None
 
     def _declare(self, resources: List[LocalResource]) -> Dict[str, _Address]:
         return self._addresses("UPLOAD", [_declaration(resource) for resource in resources],

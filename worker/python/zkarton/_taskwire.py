@@ -75,6 +75,8 @@ def _check_headers(headers: Dict[str, Any]) -> None:
     if len(headers) > LIMITS["HEADERS_COUNT"]:
         raise TooLargeError(f"{len(headers)} headers, limit {LIMITS['HEADERS_COUNT']}. Use the payload.")
     for name in headers:
+        if not isinstance(name, str):
+            name = _values.key_text(name, "headers")
         if len(name) * 4 > LIMITS["HEADER_NAME_BYTES"] and len(str(name).encode("utf-8", "replace")) > LIMITS[
                 "HEADER_NAME_BYTES"]:
             raise TooLargeError(f"the name of a header is longer than {LIMITS['HEADER_NAME_BYTES']} bytes")
@@ -84,6 +86,8 @@ def pack_task(task: Task) -> bytes:
     """A task as SUBMIT carries it. TypeError names the path of what cannot be sent, TooLargeError the limit."""
     resources = Resources()
     headers = task.headers
+    if not isinstance(task.priority, TaskPriority):
+        raise TypeError(f"priority: {task.priority!r} is no TaskPriority; write TaskPriority.HIGH, NORMAL or LOW")
     _check_headers(headers)
     packed_headers = _values.pack_value(headers, "headers")
     if len(packed_headers) > LIMITS["HEADERS_BYTES"]:
@@ -96,7 +100,8 @@ def pack_task(task: Task) -> bytes:
         fields += (_PARENT, _BIN16, uid_bytes(task.parent_uid))
         count += 1
     if task._headers_persistent_keys:
-        names = [name for name in headers if name in task._headers_persistent_keys]
+        names = [name if isinstance(name, str) else _values.key_text(name, "headers_persistent") for name in headers
+                 if name in task._headers_persistent_keys]
         if names:
             fields += (_HP, _values.pack_value(names, "headers_persistent"))
             count += 1
@@ -139,9 +144,13 @@ _UID, _ROOT, _PARENT, _PRIO, _HEADERS, _HP, _PAYLOAD, _PP, _RESOURCES = (
 def local_resources(task: Task) -> List[LocalResource]:
     """Those of its resources that have to be uploaded, once each."""
     found: Dict[str, LocalResource] = {}
-    for bag in (task.payload, task.payload_persistent):
+    for name, bag in (("payload", task.payload), ("payload_persistent", task.payload_persistent)):
         if bag:
-            _find_local(bag, found)
+            try:
+                _find_local(bag, found)
+            except RecursionError:
+                _values.pack_value(bag, name, Resources().index_of)  # says what is wrong with it
+                raise
     return list(found.values())
 
 

@@ -308,9 +308,13 @@ class _Blocks:
             raise changed(self._name)
 
 
-def changed(name: str) -> ZkartonError:
-    """What an upload ends with whose bytes are not those that were declared."""
-    return ZkartonError(f"{name}: hash differs: the bytes changed after they were added to the task", "IO")
+class ChangedError(ZkartonError):
+    """The bytes of an upload are not those that were declared."""
+
+
+def changed(name: str) -> ChangedError:
+    """What such an upload ends with."""
+    return ChangedError(f"{name}: hash differs: the bytes changed after they were added to the task", "IO")
 
 
 # ---- Download

@@ -5,8 +5,9 @@ surrogates, keys that are no texts) takes a walk in Python.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
-
+import os
+import uuid
+from typing import Any, Callable, Dict, Optional, Set
 
 
 from . import _msgpack as msgpack
@@ -71,7 +72,7 @@ def pack_resource(index: int) -> Any:
     return msgpack.ExtType(EXT_RESOURCE, index.to_bytes(4, "big"))
 
 
-def _key_text(key: Any, path: str) -> str:
+def key_text(key: Any, path: str) -> str:
     """How json.dumps spells a key (T3)."""
     if isinstance(key, str):
         return key
@@ -102,7 +103,7 @@ def _is_plain(value: Any, path: str, index_of: IndexOf, depth: int) -> bool:
         for key in value:
             if type(key) is not str:
                 if not isinstance(key, str):
-                    _key_text(key, path)
+                    key_text(key, path)
                 plain = False
     else:
         items = enumerate(value)
@@ -115,8 +116,39 @@ def _is_plain(value: Any, path: str, index_of: IndexOf, depth: int) -> bool:
         elif isinstance(item, (str, int, float)):
             plain = False  # a subclass, such as an enumeration
         elif index_of(item) is None:
-            raise TypeError(f"{path}.{key}: {kind.__name__} cannot be sent; send bytes as a Resource")
+            raise TypeError(f"{path}.{key}: {_advice(item)}")
     return plain
+
+
+def _advice(value: Any) -> str:
+    """What to send in place of what cannot be sent."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        instead = "send bytes as a Resource"
+    elif isinstance(value, (set, frozenset)):
+        instead = "send a list"
+    elif hasattr(value, "isoformat"):
+        instead = "send its isoformat()"
+    elif isinstance(value, (uuid.UUID, os.PathLike)):
+        instead = "send a text, its str()"
+    else:
+        instead = "send a text, a number, a list or a dict"
+    return f"{type(value).__name__} cannot be sent; {instead}"
+
+
+def _ring(value: Any, path: str, above: Dict[int, None], seen: Set[int]) -> Optional[str]:
+    """The path of a container that is inside of itself."""
+    if not isinstance(value, (dict, list, tuple)) or id(value) in seen or len(above) > DEPTH_MAX:
+        return None
+    if id(value) in above:
+        return path
+    above[id(value)] = None
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        found = _ring(item, f"{path}.{key}", above, seen)
+        if found is not None:
+            return found
+    del above[id(value)]
+    seen.add(id(value))
+    return None
 
 
 def normal(value: Any) -> Any:
@@ -158,7 +190,7 @@ def _wtf8(text: str) -> bytes:
 
 
 def _normal_key(key: Any) -> Any:
-    text = _key_text(key, "key")
+    text = key_text(key, "key")
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -175,9 +207,15 @@ def pack_value(value: Any, path: str = "value", index_of: IndexOf = _no_index) -
     plain = True
     if kind not in _SCALARS:
         if not isinstance(value, (dict, list, tuple, str, int, float)) and index_of(value) is None:
-            raise TypeError(f"{path}: {kind.__name__} cannot be sent; send bytes as a Resource")
+            raise TypeError(f"{path}: {_advice(value)}")
         if isinstance(value, (dict, list, tuple)):
-            plain = _is_plain(value, path, index_of, 1)
+            try:
+                plain = _is_plain(value, path, index_of, 1)
+            except TooLargeError:
+                ring = _ring(value, path, {}, set())
+                if ring is not None:
+                    raise ValueError(f"{ring}: contains itself") from None
+                raise
         else:
             plain = False
 

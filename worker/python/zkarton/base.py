@@ -32,12 +32,18 @@ class StrictClassMethod:
         return functools.wraps(self._function)(call)
 
 
+def _is_printed(letter: str) -> bool:
+    return ord(letter) >= 32 and ord(letter) != 127
+
+
 def check_identity(identity: str) -> None:
     """InvalidIdentityError that says what would be right."""
-    bad = next((letter for letter in identity if letter in " ?" or ord(letter) < 32 or ord(letter) == 127), None)
+    bad = next((letter for letter in identity if letter in " ?" or not _is_printed(letter)), None)
     if bad is not None:
-        raise InvalidIdentityError(f'identity "{identity}": space and "?" are not allowed. '
-                                   f'Write {identity.replace(" ", ".").replace("?", "")}')
+        what = 'space and "?"' if bad in " ?" else "control characters"
+        shown = "".join(letter if _is_printed(letter) else repr(letter)[1:-1] for letter in identity)
+        good = "".join(letter for letter in identity.replace(" ", ".").replace("?", "") if _is_printed(letter))
+        raise InvalidIdentityError(f'identity "{shown}": {what} are not allowed.' + (f" Write {good}" if good else ""))
     try:
         size = len(identity.encode())
     except UnicodeEncodeError:

@@ -46,8 +46,11 @@ class ResourceBase:
             raise ValueError("Can't set both path and content for resource")
         self.name = name
         self.bucket = bucket
+        if metadata and not isinstance(metadata, dict):
+            raise TypeError(f"metadata of {name}: {type(metadata).__name__}, not a dict")
         self.metadata: Dict[str, Any] = metadata or {}
         sha256 = sha256 or self.metadata.get("sha256")
+        self._is_sha256_given = sha256 is not None
         self._content: Optional[bytes] = None
         self._stamp: Any = None  # of the file when it was hashed
         if path:
@@ -211,7 +214,7 @@ class LocalResource(ResourceBase):
 
     def _has_changed(self, stream: IO[bytes], sha256: bytes) -> bool:
         """Whether the bytes that ``open`` gave have another hash; a file that nobody wrote since is not read again."""
-        if self._path is None and self.fd is None:
+        if self._path is None and self.fd is None and not self._is_sha256_given:
             return False
         if self._stamp is not None and self._stamp == _stamp_of(stream):
             return False

@@ -112,6 +112,8 @@ class Producer(KartonBase):
         """Makes the task what the bus will make of it (A3, A4)."""
         if not hasattr(self, "backend"):
             raise TypeError(f"{type(self).__name__}.__init__ does not call super().__init__()")
+        if not isinstance(task, Task):
+            raise TypeError(f"a Task is sent, not {type(task).__name__}")
         parent = get_current_task()
         if parent is not None:
             task.set_task_parent(parent)

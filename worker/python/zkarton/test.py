@@ -25,9 +25,12 @@ from typing import Any, Dict, Iterator, List, Optional, Type, Union
 from unittest import mock
 
 from . import _taskwire
+from ._bus import Summary
 from .config import Config
+from .events import Events
 from .resource import LocalResource, RemoteResource, ResourceBase
 from .task import Task, TaskState, get_current_task, set_current_task
+from .tree import Tree
 
 __all__ = ["BackendMock", "ConfigMock", "KartonTestCase", "assert_tasks_equal", "mock", "run_task"]
 
@@ -57,11 +60,10 @@ class BackendMock:
 
     def send(self, task: Task, delivery: Any = None) -> int:
         """Keeps the task; refuses what the bus would refuse."""
-        for resource in task.iterate_resources():
-            if isinstance(resource, LocalResource):
-                resource.bucket = resource.bucket or self.default_bucket_name
-                with resource.open() as stream:
-                    self.buckets[resource.bucket][resource.uid] = stream.read()
+        for resource in _taskwire.local_resources(task):
+            resource.bucket = resource.bucket or self.default_bucket_name
+            with resource.open() as stream:
+                self.buckets[resource.bucket][resource.uid] = stream.read()
         _taskwire.pack_task(task)
         self.produced_tasks.append(task)
         return 1
@@ -84,7 +86,48 @@ class BackendMock:
         """The bytes of a resource."""
         yield self.buckets[resource.bucket or self.default_bucket_name][resource.uid]
 
+    # ---- What has no answer without a broker: a test puts its own in place, such as mock.Mock(return_value=[…])
+
+    def query(self, what: str, **arguments: Any) -> List[Dict[str, Any]]:
+        """NotImplementedError."""
+        raise _no_answer("query")
+
+    def wait(self, root_uid: str, timeout: Optional[float] = None) -> Summary:
+        """NotImplementedError."""
+        raise _no_answer("wait")
+
+    def tree(self, root_uid: str) -> Tree:
+        """NotImplementedError."""
+        raise _no_answer("tree")
+
+    def events(self, *topics: str) -> Events:
+        """NotImplementedError."""
+        raise _no_answer("events")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the backend of the test kit has no {name}")
+
     # ---- As Karton names them
+
+    def declare_task(self, task: Task) -> None:
+        """Gives its local resources a bucket."""
+        for resource in task.iterate_resources():
+            if isinstance(resource, LocalResource):
+                resource.bucket = resource.bucket or self.default_bucket_name
+
+    def produce_unrouted_task(self, task: Task) -> None:
+        """Keeps the task, and no files."""
+        self.produced_tasks.append(task)
+
+    def set_task_status(self, task: Task, status: TaskState, pipe: Any = None) -> None:
+        """Nothing has a state here."""
+
+    def increment_metrics(self, metric: Any, identity: str) -> None:
+        """Nothing is counted."""
+
+    def produce_log(self, log_record: Dict[str, Any], logger_name: str, level: str) -> bool:
+        """True, as if somebody listened."""
+        return True
 
     def upload_object(self, bucket: str, object_uid: str, content: Any, length: Optional[int] = None) -> None:
         """Keeps bytes or what a file holds."""
@@ -107,6 +150,11 @@ class BackendMock:
     def remove_object(self, bucket: str, object_uid: str) -> None:
         """Forgets it."""
         del self.buckets[bucket][object_uid]
+
+
+def _no_answer(name: str) -> NotImplementedError:
+    return NotImplementedError(f"the test kit has no broker to answer {name}(); give the test's answer: "
+                               f"service.backend.{name} = mock.Mock(return_value=...)")
 
 
 def _as_delivered(task: Task, backend: BackendMock, identity: str) -> Task:
