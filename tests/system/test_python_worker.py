@@ -312,6 +312,64 @@ def sleepy(self, task):
         self.assertIn("TaskTimeoutError", self.error_of(tasks[0]))
         self.assertEqual(program.stop(), 0)
 
+    STUCK = """
+task_timeout = 0.3
+def stuck(self, task):
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    for _ in range(100):
+        try:
+            time.sleep(60)
+        except Exception:
+            pass
+"""
+
+    SOON = "zkarton._session.reports.STUCK_AFTER_S = 1\n"
+
+    def crashes_at_the_timeout(self, do):
+        began_s = time.monotonic()
+        task = self.send(do)
+        self.done(task, crashed=1)
+        self.assertLess(time.monotonic() - began_s, 7)
+        self.assertIn("TaskTimeoutError", self.error_of(task))
+
+    def test_timeout_of_a_call_that_nothing_interrupts(self):
+        # P5: Crashed at once. The other slot goes on; what is stuck does not hold up the end.
+        with self.start(self.STUCK + "concurrency = 2"):
+            self.crashes_at_the_timeout("stuck")
+        program = self.start(self.SOON + self.STUCK + "concurrency = 2")
+        self.crashes_at_the_timeout("stuck")
+        self.done(self.send("nothing"), finished=1)
+        self.assertEqual(program.stop(), 1)
+        self.assertIn("stuck behind the task timeout", program.out.text)
+
+    def test_a_process_whose_slots_are_all_stuck_ends(self):
+        for count in (1, 2):
+            with self.subTest(count), self.start(self.SOON + self.STUCK + f"concurrency = {count}") as program:
+                for _ in range(count):
+                    self.crashes_at_the_timeout("stuck")
+                self.assertEqual(program.end(), 1)
+                self.assertIn("stuck behind the task timeout", program.out.text)
+        self.assertEqual(self.producer.query("workers", identity="py.worker"), [])  # it said BYE
+
+    def test_an_event_loop_that_is_stuck_ends_the_process(self):
+        body = """
+            import time, zkarton._session.reports
+            from zkarton.asyncio import Karton
+            zkarton._session.reports.STUCK_AFTER_S = 1
+            class Worker(Karton):
+                identity, filters = "py.async", [{"type": "async"}]
+                task_timeout, concurrency_limit = 0.3, 5
+                async def process(self, task):
+                    time.sleep(60)
+            Worker.main()
+        """
+        with Program(self.broker, body) as program:
+            program.registered()
+            task = zkarton.Task({"type": "async"})
+            self.producer.send_task(task)
+            self.done(task, crashed=1)
+            self.assertEqual(program.end(), 1)
+
     # ---- Processes and threads
 
     FORK = """

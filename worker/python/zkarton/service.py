@@ -5,6 +5,7 @@ import argparse
 import contextlib
 import fnmatch
 import json
+import os
 import signal
 import sys
 import threading
@@ -29,6 +30,8 @@ from ._context import InProcess, current_process, enter_process, leave_process
 Filters = Union[List[Dict[str, Any]], Dict[str, Any]]
 EXIT_CODES = {"CONFIG_INVALID": 2, "FILTER_INVALID": 2, "IDENTITY_INVALID": 2, "INVALID": 2, "UNREACHABLE": 3,
               "DENIED": 4}
+LOOK_S = 1.0  # how often slots are looked at that may be stuck
+CLOSE_S = 5.0
 
 
 class GiveBack(BaseException):
@@ -396,12 +399,41 @@ class Consumer(_Service):
             try:
                 if self._shutdown:
                     session.stop(1)
-                self._run_slots(session)
+                with self._watched(session):
+                    self._run_slots(session)
                 session.join()
             finally:
                 session.close()
         if session.result is not None:
             raise session.result
+
+    def _is_stuck(self, session: Session) -> bool:
+        """Whether nothing can be done any more but to end the process: C code and ``except:`` hold every slot."""
+        stuck, running = session.reports.stuck()
+        return 0 < stuck == running and (self._shutdown or running >= session.options.concurrency)
+
+    @contextlib.contextmanager
+    def _watched(self, session: Session) -> Iterator[None]:
+        """Ends the process once it is stuck, with 1. Its tasks were reported at their timeouts."""
+        is_over = threading.Event()
+        is_program = threading.current_thread() is threading.main_thread()
+
+        def watch() -> None:
+            while not is_over.wait(LOOK_S):
+                if self._is_stuck(session):
+                    self.log.error("Every slot is stuck behind the task timeout: the service ends")
+                    session.close()
+                    session.join(CLOSE_S)
+                    if is_program:
+                        os._exit(1)
+                    return
+
+        if session.options.task_timeout_s:
+            threading.Thread(target=watch, name="zkarton-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            is_over.set()
 
     def _run_slots(self, session: Session) -> None:
         if session.options.concurrency == 1:

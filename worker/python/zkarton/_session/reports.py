@@ -6,6 +6,7 @@ resume, and is over when the broker answers it: until then the delivery is named
 from __future__ import annotations
 
 import queue
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List, Optional, Tuple
 
@@ -24,7 +25,8 @@ STARTED_AFTER_S = 0.005  # a task that is through before is reported Finished al
 SLOW_S = 1.0  # such a task ends the prefetching
 QUICK_S = 0.1
 QUICK_TASKS = 16  # so many in a row bring it back
-STUCK_AFTER_S = 10.0  # a task that does not end by its timeout is given up from outside
+GIVEN_UP_AFTER_S = 0.5  # a task that does not end by its timeout is Crashed from outside
+STUCK_AFTER_S = 10.0  # and holds its slot for good
 NEVER = float("inf")
 
 
@@ -258,9 +260,18 @@ class Reports:
                 self.tell_window(session.options.concurrency)
                 self.return_unstarted()
         timeout_s = session.options.task_timeout_s
-        if timeout_s and is_open and age_s >= timeout_s + STUCK_AFTER_S:
+        if timeout_s and is_open and age_s >= timeout_s + GIVEN_UP_AFTER_S:
             delivery.cancel("timeout")
             self.set_outcome(delivery, "Crashed", f"TaskTimeoutError: still running after {timeout_s:g} s")
+
+    def stuck(self) -> Tuple[int, int]:
+        """How many slots are stuck behind the task timeout, and how many have a task. From any thread."""
+        timeout_s = self.session.options.task_timeout_s
+        if not timeout_s:
+            return 0, 0
+        latest_s = time.monotonic() - timeout_s - STUCK_AFTER_S
+        running = list(self.running.values())
+        return sum(delivery.started_s < latest_s for delivery in running), len(running)
 
     def next_s(self) -> float:
         """When the slots have to be looked at again."""
@@ -268,7 +279,7 @@ class Reports:
         session = self.session
         for delivery in list(self.running.values()):
             age_s = session.now - delivery.started_s
-            for mark_s in (STARTED_AFTER_S, SLOW_S, (session.options.task_timeout_s or NEVER) + STUCK_AFTER_S):
+            for mark_s in (STARTED_AFTER_S, SLOW_S, (session.options.task_timeout_s or NEVER) + GIVEN_UP_AFTER_S):
                 if age_s < mark_s:
                     next_s = min(next_s, delivery.started_s + mark_s)
                     break

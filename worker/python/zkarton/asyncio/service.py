@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import signal
 import threading
@@ -288,6 +289,8 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
         if self._shutdown:
             session.stop(1)
         is_more = True
+        watched = contextlib.ExitStack()
+        watched.enter_context(self._watched(session))
         try:
             while is_more or self._working:
                 is_noted = False
@@ -312,9 +315,14 @@ class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMe
                 task.cancel()
             if self._working:
                 await asyncio.gather(*self._working, return_exceptions=True)
+            watched.close()
             await asyncio.to_thread(session.close)
         if session.result is not None:
             raise session.result
+
+    def _is_stuck(self, session: Session) -> bool:
+        # A slot is free two seconds after its timeout, whatever process does, unless the loop itself stands still.
+        return session.reports.stuck()[0] > 0
 
     def _on_worked(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
