@@ -7,6 +7,7 @@ import os
 import textwrap
 from typing import Any, Callable, Optional, Type, TypeVar
 
+from . import _absent
 from ._bus import Bus
 from ._logging import LINE_FORMAT, BusLogHandler, LoggingMixin, note_to
 from ._tables import LIMITS
@@ -139,3 +140,10 @@ class KartonBase(LoggingMixin):
         config = Config(path=given.config_file)
         cls.config_from_args(config, given)  # type: ignore
         return cls(config=config)  # type: ignore[call-arg]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "KartonServiceBase":  # service.py is built on this module
+        from .service import ServiceBase
+        return ServiceBase
+    return _absent.getter(__name__)(name)

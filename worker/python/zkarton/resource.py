@@ -237,6 +237,7 @@ class LocalResource(ResourceBase):
 
 
 Resource = LocalResource
+LocalResourceBase = LocalResource  # karton-core has two, for asyncio
 
 
 class RemoteResource(ResourceBase):

@@ -130,7 +130,7 @@ class Producer(KartonBase):
         return process
 
 
-class _Service(KartonBase):
+class ServiceBase(KartonBase):
     """What loops."""
 
     _is_aborted = False  # by a second Ctrl-C
@@ -205,7 +205,7 @@ class _Service(KartonBase):
             sys.exit(EXIT_CODES.get(getattr(error, "code", ""), 2 if isinstance(error, OSError) else 1))
 
 
-class Consumer(_Service):
+class Consumer(ServiceBase):
     """Takes tasks whose headers match ``filters``; ``process`` does the work.
 
     The docstring of the class is the description of its queue.
@@ -514,7 +514,7 @@ class Karton(Consumer, Producer):
         self.send_task(Task({"type": "karton.signaling.status", "status": status}))
 
 
-class LogConsumer(_Service):
+class LogConsumer(ServiceBase):
     """Gets the log records of all services (P14).
 
     .. code-block:: python

@@ -218,12 +218,12 @@ class Task:
 
     def walk_payload_items(self) -> Iterator[Tuple[str, Any]]:
         """(path, value) of every leaf, ``payload.list.0``."""
-        yield from _leaves(self.payload, "payload")
-        yield from _leaves(self.payload_persistent, "payload_persistent")
+        yield from leaves(self.payload, "payload")
+        yield from leaves(self.payload_persistent, "payload_persistent")
 
     def transform_payload_bags(self, func: Callable[[Any], Any]) -> None:
         """Replaces every value of both bags by ``func(value)``, from the outside in."""
-        self.payload, self.payload_persistent = _mapped(func, self.payload), _mapped(func, self.payload_persistent)
+        self.payload, self.payload_persistent = mapped(func, self.payload), mapped(func, self.payload_persistent)
 
     def iterate_resources(self) -> Iterator[ResourceBase]:
         """Every resource in both bags."""
@@ -302,21 +302,23 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _leaves(value: Any, path: str) -> Iterator[Tuple[str, Any]]:
-    if isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            yield from _leaves(item, f"{path}.{index}")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}")
+def leaves(obj: Any, name: str = "") -> Iterator[Tuple[str, Any]]:
+    """(path, value) of every leaf of nested lists and dicts."""
+    if isinstance(obj, (list, tuple)):
+        for index, item in enumerate(obj):
+            yield from leaves(item, f"{name}.{index}")
+    elif isinstance(obj, dict):
+        for key, item in obj.items():
+            yield from leaves(item, f"{name}.{key}")
     else:
-        yield path, value
+        yield name, obj
 
 
-def _mapped(func: Callable[[Any], Any], value: Any) -> Any:
-    mapped = func(value)
-    if isinstance(mapped, (list, tuple)):
-        return [_mapped(func, item) for item in mapped]
-    if isinstance(mapped, dict):
-        return {key: _mapped(func, item) for key, item in mapped.items()}
-    return mapped
+def mapped(func: Callable[[Any], Any], obj: Any) -> Any:
+    """A copy in which each value is ``func(value)``, from the outside in."""
+    made = func(obj)
+    if isinstance(made, (list, tuple)):
+        return [mapped(func, item) for item in made]
+    if isinstance(made, dict):
+        return {key: mapped(func, item) for key, item in made.items()}
+    return made

@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import IO, AsyncIterator, Optional
 
 from .. import resource as sync
+from ..resource import LocalResource, LocalResourceBase, Resource, ResourceBase
 from .._threads import on_a_thread
 
 
@@ -79,4 +80,4 @@ def of(resource: sync.RemoteResource) -> RemoteResource:
     return made
 
 
-__all__ = ["RemoteResource", "of"]
+__all__ = ["LocalResource", "LocalResourceBase", "RemoteResource", "Resource", "ResourceBase", "of"]

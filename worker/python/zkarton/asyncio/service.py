@@ -48,7 +48,7 @@ def _future_of(item: Answerable) -> asyncio.Future[Any]:
     return future
 
 
-class _Closing(KartonBase):
+class Closing(KartonBase):
     """What ends without holding up the loop."""
 
     async def close(self) -> None:  # type: ignore[override]
@@ -65,7 +65,7 @@ class _Closing(KartonBase):
         await self.close()
 
 
-class Producer(_Closing, sync.Producer):  # pyright: ignore[reportIncompatibleMethodOverride]
+class Producer(Closing, sync.Producer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """As zkarton.Producer; what waits is awaited."""
 
     async def connect(self) -> None:
@@ -166,7 +166,7 @@ class Producer(_Closing, sync.Producer):  # pyright: ignore[reportIncompatibleMe
         return Events(await asyncio.to_thread(self.backend.events, *topics))
 
 
-class Consumer(_Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMethodOverride]
+class Consumer(Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMethodOverride]
     """As zkarton.Consumer, with ``async def process``; up to ``concurrency_limit`` tasks at the same time."""
 
     #: None: as many as there are

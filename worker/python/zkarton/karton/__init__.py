@@ -13,7 +13,13 @@ in docs/from-karton.md.
 """
 from __future__ import annotations
 
+from ..config import Config
+from ..resource import LocalResource
+from ..service import Consumer, Karton, LogConsumer, Producer
+from ..task import Task, TaskState
 from ._errors import NotServedError
 from ._install import install
 
-__all__ = ["NotServedError", "install"]
+#: The classes are zkarton's own, where ``karton.core.karton`` has its.
+__all__ = ["Config", "Consumer", "Karton", "LocalResource", "LogConsumer", "NotServedError", "Producer", "Task", "TaskState",
+           "install"]

@@ -1,0 +1,7 @@
+"""What puts log records on the bus, under karton-core's names."""
+from . import _absent
+from ._logging import BusLogHandler as KartonLogHandler, TaskContextFilter
+
+__all__ = ["KartonLogHandler", "TaskContextFilter"]
+
+__getattr__ = _absent.getter(__name__)
