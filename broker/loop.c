@@ -34,7 +34,8 @@
 
 enum {
     DRAIN_MESSAGES_MAX = 512,
-    WORDS_MAX = 256, // of the janitor at once
+    DRAIN_UNTIL_NS = 3000000, // of a turn: what a message asks for may be much
+    WORDS_MAX = 256,          // of the janitor at once
     METRICS_PERIOD_MS = 1000,
     METRICS_CONSUMERS_MAX = 512, // a turn
     SWEEP_PERIOD_MS = 600000,
@@ -563,8 +564,8 @@ loop_run(struct loop *loop, int signal_fd)
         sweep_objects(loop, now_ms);
         size_t drained_count = 0;
         if (!engine_is_full(loop->engine)) {
-            drained_count = front_drain(loop->front, DRAIN_MESSAGES_MAX);
-            drained_empty = drained_count < DRAIN_MESSAGES_MAX;
+            drained_empty = front_drain(loop->front, DRAIN_MESSAGES_MAX, start_ns + DRAIN_UNTIL_NS,
+                                        &drained_count);
         } else {
             drained_empty = false;
         }

@@ -49,10 +49,10 @@ void *
 front_socket(struct front *front);
 void *
 front_monitor(struct front *front);
-// front_drain receives and decodes at most messages_max messages; returns how many. Fewer than
-// asked: the socket is empty.
-size_t
-front_drain(struct front *front, size_t messages_max);
+// front_drain receives and decodes messages, at most messages_max, and none after until_ns of the
+// monotonic clock but a few small ones. Returns whether the socket is empty.
+bool
+front_drain(struct front *front, size_t messages_max, int64_t until_ns, size_t *messages_count);
 // front_watch takes what the monitor saw (handshakes that failed, connections that came and went).
 void
 front_watch(struct front *front);

@@ -8,6 +8,7 @@
 #include <zmq.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -16,6 +17,8 @@
 // A frame over LIMIT_FRAME_BYTES gets an ERROR that says so; over this, libzmq drops the connection
 // unread.
 enum { FRAME_DROP_BYTES = LIMIT_FRAME_BYTES + (2 << 20), SEND_HIGH_WATER_MARK = 4096 };
+// The clock is looked at once for so many bytes of messages, the smallest of which counts as much.
+enum { CLOCK_EVERY_BYTES = 8 << 10, MESSAGE_COST_BYTES = 256 };
 
 static void
 set_int(void *socket, int option, int value)
@@ -176,28 +179,38 @@ receive_body(struct front *front, zmq_msg_t *body)
     return false;
 }
 
-size_t
-front_drain(struct front *front, size_t messages_max)
+bool
+front_drain(struct front *front, size_t messages_max, int64_t until_ns, size_t *messages_count)
 {
     zmq_msg_t peer;
     zmq_msg_t body;
     zmq_msg_init(&peer);
     zmq_msg_init(&body);
-    size_t messages_count = 0;
-    while (messages_count < messages_max) {
+    bool is_empty = false;
+    size_t count = 0;
+    size_t unclocked_bytes = 0; // what has come since the clock was looked at
+    while (count < messages_max) {
         if (zmq_msg_recv(&peer, front->socket, ZMQ_DONTWAIT) == -1) {
+            is_empty = true;
             break;
         }
-        messages_count++;
-        if (!zmq_msg_more(&peer) || !receive_body(front, &body)) {
-            continue;
+        count++;
+        if (zmq_msg_more(&peer) && receive_body(front, &body)) {
+            unclocked_bytes += MESSAGE_COST_BYTES + zmq_msg_size(&body);
+            handle_frame(front, span_of(zmq_msg_data(&peer), zmq_msg_size(&peer)),
+                         span_of(zmq_msg_data(&body), zmq_msg_size(&body)));
         }
-        handle_frame(front, span_of(zmq_msg_data(&peer), zmq_msg_size(&peer)),
-                     span_of(zmq_msg_data(&body), zmq_msg_size(&body)));
+        if (unclocked_bytes >= CLOCK_EVERY_BYTES) {
+            unclocked_bytes = 0;
+            if (clock_monotonic_ns() >= until_ns) {
+                break;
+            }
+        }
     }
     zmq_msg_close(&peer);
     zmq_msg_close(&body);
-    return messages_count;
+    *messages_count = count;
+    return is_empty;
 }
 
 static void

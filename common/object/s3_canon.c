@@ -11,6 +11,8 @@
 
 #include "base/assert.h"
 
+enum { DAY_KEY_FROM_BYTES = 256 }; // longer ones are made anew each time
+
 static bool
 is_plain(unsigned char byte)
 {
@@ -22,12 +24,17 @@ void
 s3_escape(struct bytes *out, const char *text, bool keep_slash)
 {
     static const char digits[] = "0123456789ABCDEF";
-    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-        if (is_plain(*at) || (keep_slash && *at == '/')) {
-            bytes_append_byte(out, *at);
-        } else {
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at != '\0') {
+        const unsigned char *start = at;
+        while (is_plain(*at) || (keep_slash && *at == '/')) {
+            at++;
+        }
+        bytes_append(out, start, (size_t)(at - start));
+        if (*at != '\0') {
             const char escaped[] = {'%', digits[*at >> 4], digits[*at & 15]};
             bytes_append(out, escaped, sizeof(escaped));
+            at++;
         }
     }
 }
@@ -35,9 +42,12 @@ s3_escape(struct bytes *out, const char *text, bool keep_slash)
 void
 s3_hex(const uint8_t digest[S3_DIGEST_BYTES], char hex[S3_HEX_SIZE])
 {
+    static const char digits[] = "0123456789abcdef";
     for (size_t i = 0; i < S3_DIGEST_BYTES; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
     }
+    hex[2 * S3_DIGEST_BYTES] = '\0';
 }
 
 void
@@ -71,9 +81,20 @@ hmac_text(uint8_t key[S3_DIGEST_BYTES], const char *text)
     OPENSSL_cleanse(next, sizeof(next));
 }
 
+// Each thread keeps the last key that it made: the loop signs thousands of URLs with one.
 void
 s3_day_key(const char *secret, const char *date, const char *region, uint8_t out[S3_DIGEST_BYTES])
 {
+    static _Thread_local char last_from[DAY_KEY_FROM_BYTES];
+    static _Thread_local uint8_t last_key[S3_DIGEST_BYTES];
+    char from[DAY_KEY_FROM_BYTES];
+    int len = snprintf(from, sizeof(from), "%.8s\n%s\n%s", date, region, secret);
+    bool fits = len > 0 && (size_t)len < sizeof(from);
+    if (fits && strcmp(from, last_from) == 0) {
+        memcpy(out, last_key, S3_DIGEST_BYTES);
+        OPENSSL_cleanse(from, sizeof(from));
+        return;
+    }
     struct bytes first = {0};
     bytes_printf(&first, "AWS4%s", secret);
     hmac(first.data, first.len, date, 8, out);
@@ -82,6 +103,11 @@ s3_day_key(const char *secret, const char *date, const char *region, uint8_t out
     hmac_text(out, region);
     hmac_text(out, "s3");
     hmac_text(out, "aws4_request");
+    if (fits) {
+        memcpy(last_from, from, sizeof(from));
+        memcpy(last_key, out, S3_DIGEST_BYTES);
+    }
+    OPENSSL_cleanse(from, sizeof(from));
 }
 
 // ---- The canonical request
