@@ -30,6 +30,7 @@
 #include "object/object_dir.h"
 #include "object_stores.h"
 #include "signals.h"
+#include "store_made.h"
 #include "wire/task_body.h"
 
 enum {
@@ -286,7 +287,10 @@ static enum zkt_err
 open_all(struct loop *loop, struct problem *problem)
 {
     const struct broker_options *options = loop->options;
-    enum zkt_err err = make_directories(options->data_path, problem);
+    enum zkt_err err = store_made_check(options->data_path, problem);
+    if (err == ZKT_OK) {
+        err = make_directories(options->data_path, problem);
+    }
     if (err == ZKT_OK) {
         err = log_pub_new(loop->zmq_context, options->events_listen, &loop->log_pub, problem);
     }
@@ -306,6 +310,9 @@ open_all(struct loop *loop, struct problem *problem)
     }
     if (err == ZKT_OK) {
         err = open_engine(loop, problem);
+    }
+    if (err == ZKT_OK) {
+        err = store_made_note(options->data_path, problem);
     }
     if (err == ZKT_OK) {
         struct front_handlers handlers = {

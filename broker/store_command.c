@@ -61,7 +61,9 @@ static int
 dump(const char *path, struct problem *problem)
 {
     struct bytes line = {0};
-    enum zkt_err err = store_dump(path, &wire_task_codec, print_row, &line, problem);
+    uint64_t damages_count = 0;
+    enum zkt_err err =
+        store_dump(path, &wire_task_codec, print_row, &line, &damages_count, problem);
     bytes_fini(&line);
     if (err != ZKT_OK) {
         return fail(problem);
@@ -70,7 +72,7 @@ dump(const char *path, struct problem *problem)
         problem_set(problem, ZKT_IO, "standard output cannot be written");
         return fail(problem);
     }
-    return CODE_CLEAN;
+    return damages_count == 0 ? CODE_CLEAN : CODE_DAMAGED;
 }
 
 static void

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@ enum {
     PAGE_HEAD = 16,
     NODE_HEAD = 8,
     META_MAGIC_AT = 16,
+    META_ADDRESS_AT = 24,
     META_DBS_AT = 40,
     DB_BYTES = 48,
     META_LAST_AT = META_DBS_AT + 2 * DB_BYTES,
@@ -39,6 +41,8 @@ static const uint64_t no_page = UINT64_MAX;
 struct tree {
     uint64_t root;
     uint64_t entries_count;
+    uint64_t pages_count; // of all kinds
+    uint16_t flags;
     uint16_t depth;
 };
 
@@ -48,6 +52,7 @@ struct walk {
     uint64_t pages_count; // in the file
     size_t page_bytes;
     uint64_t last_page;
+    uint64_t damages_count;
     uint8_t *seen; // a bit per page: part of a tree
     bool is_free_tree;
     uint64_t records_count;
@@ -79,8 +84,9 @@ le64(const uint8_t *at)
 }
 
 static void
-damage(const struct walk *walk, uint64_t page, const char *reason)
+damage(struct walk *walk, uint64_t page, const char *reason)
 {
+    walk->damages_count++;
     walk->visitor->damage(walk->visitor->arg, page, reason);
 }
 
@@ -301,19 +307,36 @@ walk_tree(struct walk *walk, const struct tree *tree, uint64_t meta_page)
 
 // ---- Meta pages
 
-static bool
-meta_is_whole(const uint8_t *meta, uint64_t page)
-{
-    return le64(meta) == page && le16(meta + 10) == PAGE_IS_META &&
-           le32(meta + META_MAGIC_AT) == magic && le32(meta + META_MAGIC_AT + 4) == 1;
-}
-
 static struct tree
 tree_of(const uint8_t *meta, unsigned index)
 {
     const uint8_t *at = meta + META_DBS_AT + index * DB_BYTES;
-    return (struct tree){
-        .depth = le16(at + 6), .entries_count = le64(at + 32), .root = le64(at + 40)};
+    return (struct tree){.flags = le16(at + 4),
+                         .depth = le16(at + 6),
+                         .pages_count = le64(at + 8) + le64(at + 16) + le64(at + 24),
+                         .entries_count = le64(at + 32),
+                         .root = le64(at + 40)};
+}
+
+static bool
+tree_is_sane(const struct tree *tree, uint64_t last_page)
+{
+    bool is_empty = tree->root == no_page;
+    return tree->depth <= DEPTH_MAX && (tree->depth == 0) == is_empty &&
+           (is_empty || (tree->root >= 2 && tree->root <= last_page)) &&
+           tree->pages_count <= last_page;
+}
+
+static bool
+meta_is_whole(const uint8_t *meta, uint64_t page)
+{
+    struct tree free_pages = tree_of(meta, 0);
+    struct tree records = tree_of(meta, 1);
+    uint64_t last_page = le64(meta + META_LAST_AT);
+    return le64(meta) == page && le16(meta + 10) == PAGE_IS_META &&
+           le32(meta + META_MAGIC_AT) == magic && le32(meta + META_MAGIC_AT + 4) == 1 &&
+           le64(meta + META_ADDRESS_AT) == 0 && tree_is_sane(&free_pages, last_page) &&
+           tree_is_sane(&records, last_page) && records.flags == 0;
 }
 
 // Both meta pages must be whole and belong together, for nothing else tells which is the newer.
@@ -346,18 +369,37 @@ read_meta(struct walk *walk, size_t file_bytes, const uint8_t **meta, uint64_t *
     walk->page_bytes = page_bytes;
     walk->pages_count = file_bytes / page_bytes;
     walk->last_page = le64(*meta + META_LAST_AT);
-    if (walk->last_page >= walk->pages_count) {
-        damage(walk, *meta_page, "the file is shorter than its meta page says");
-    }
     return true;
 }
 
+// The page number and the kind of a root; what lies below it is not looked at.
 static void
-walk_file(struct walk *walk, size_t file_bytes)
+look_at_root(struct walk *walk, const struct tree *tree)
+{
+    if (tree->root == no_page) {
+        return;
+    }
+    const uint8_t *at = page_at(walk, tree->root);
+    if (le64(at) != tree->root ||
+        le16(at + 10) != (tree->depth == 1 ? PAGE_IS_LEAF : PAGE_IS_BRANCH)) {
+        damage(walk, tree->root, "its head is damaged");
+    }
+}
+
+// is_whole false: only what LMDB trusts when it opens the file.
+static void
+walk_file(struct walk *walk, size_t file_bytes, bool is_whole)
 {
     const uint8_t *meta;
     uint64_t meta_page;
     if (!read_meta(walk, file_bytes, &meta, &meta_page)) {
+        return;
+    }
+    bool is_short = walk->last_page >= walk->pages_count;
+    if (!is_whole && !is_short) {
+        struct tree trees[] = {tree_of(meta, 1), tree_of(meta, 0)};
+        look_at_root(walk, &trees[0]);
+        look_at_root(walk, &trees[1]);
         return;
     }
     walk->seen = xcalloc(walk->pages_count / 8 + 1, 1);
@@ -367,10 +409,16 @@ walk_file(struct walk *walk, size_t file_bytes)
     walk->is_free_tree = true;
     walk_tree(walk, &free_pages, meta_page);
     free(walk->seen);
+    // Pages at the end that LMDB gave back in the transaction that took them were never written;
+    // then the file is whole without them.
+    if (is_short && walk->damages_count > 0) {
+        damage(walk, meta_page, "the file is shorter than its meta page says");
+    }
 }
 
-enum zkt_err
-pages_walk(const char *path, const struct pages_visitor *visitor, struct problem *problem)
+static enum zkt_err
+walk_path(const char *path, const struct pages_visitor *visitor, bool is_whole,
+          struct problem *problem)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -395,7 +443,54 @@ pages_walk(const char *path, const struct pages_visitor *visitor, struct problem
         return problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
     }
     walk.data = map;
-    walk_file(&walk, file_bytes);
+    walk_file(&walk, file_bytes, is_whole);
     munmap(map, file_bytes);
     return ZKT_OK;
+}
+
+enum zkt_err
+pages_walk(const char *path, const struct pages_visitor *visitor, struct problem *problem)
+{
+    return walk_path(path, visitor, true, problem);
+}
+
+// ---- The first damage
+
+struct verify {
+    const char *path;
+    struct problem *problem;
+};
+
+static void
+pass_record(void *arg, struct span key, struct span value)
+{
+    (void)arg;
+    (void)key;
+    (void)value;
+}
+
+static void
+note_damage(void *arg, uint64_t page, const char *reason)
+{
+    const struct verify *verify = arg;
+    if (verify->problem->code == ZKT_OK) {
+        problem_set(verify->problem, ZKT_STORE_CORRUPT,
+                    "%.240s: page %" PRIu64 ": %s. Nothing was changed; put a copy back, or see "
+                    "`zkarton-broker store check`",
+                    verify->path, page, reason);
+    }
+}
+
+enum zkt_err
+pages_verify(const char *path, bool is_whole, struct problem *problem)
+{
+    struct problem found = {.code = ZKT_OK};
+    struct verify verify = {path, &found};
+    const struct pages_visitor visitor = {&verify, pass_record, note_damage};
+    enum zkt_err err = walk_path(path, &visitor, is_whole, problem);
+    if (err == ZKT_OK && found.code != ZKT_OK) {
+        *problem = found;
+        err = found.code;
+    }
+    return err;
 }

@@ -1,6 +1,6 @@
 // pages.h: reads an LMDB file by itself, trusting nothing: every page, node and length is checked
 // before it is used. For check and dump: LMDB has no checksums and may end the process on a
-// damaged page.
+// damaged page. And for the start, what LMDB itself trusts before it looks at anything.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,3 +19,7 @@ struct pages_visitor {
 // NOT_FOUND or IO: the file cannot be read at all. The file must not be written meanwhile.
 ZKT_MUST enum zkt_err
 pages_walk(const char *path, const struct pages_visitor *visitor, struct problem *problem);
+// pages_verify answers STORE_CORRUPT with the first damage of the file at path: of its length, its
+// meta pages and its roots, or, if is_whole, of any page. The file must not be written meanwhile.
+ZKT_MUST enum zkt_err
+pages_verify(const char *path, bool is_whole, struct problem *problem);

@@ -25,6 +25,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "store/local/pages.h"
 #include "store/local/warm.h"
 
 #define MAP_BYTES ((size_t)1 << 40)
@@ -573,6 +574,68 @@ sync_folder(const char *path)
     }
 }
 
+// ---- A new file
+
+static int
+make_in(const char *path)
+{
+    MDB_env *env = NULL;
+    mdb_filehandle_t fd;
+    int result = mdb_env_create(&env);
+    if (result == 0) {
+        result = mdb_env_open(env, path, MDB_NOTLS, 0600);
+    }
+    if (result == 0 && mdb_env_get_fd(env, &fd) == 0 && fsync(fd) != 0) {
+        result = errno;
+    }
+    if (env != NULL) {
+        mdb_env_close(env);
+    }
+    return result;
+}
+
+static void
+remove_in(const char *folder, const char *name)
+{
+    char *path = xasprintf("%s/%s", folder, name);
+    unlink(path);
+    free(path);
+}
+
+// A new file gets its name when it is whole: one of that name that is not is damaged.
+static enum zkt_err
+make_file(const char *path, const char *file, struct problem *problem)
+{
+    char *folder = xasprintf("%s/new", path);
+    char *made = xasprintf("%s/data.mdb", folder);
+    remove_in(folder, "data.mdb"); // of a start that was killed
+    remove_in(folder, "lock.mdb");
+    int result = mkdir(folder, 0700) == 0 || errno == EEXIST ? make_in(folder) : errno;
+    if (result == 0 && rename(made, file) != 0) {
+        result = errno;
+    }
+    remove_in(folder, "lock.mdb");
+    rmdir(folder);
+    free(made);
+    free(folder);
+    return result == 0 ? ZKT_OK
+                       : problem_set(problem, ZKT_IO, "%s: %s", file, mdb_strerror(result));
+}
+
+// LMDB believes what its meta pages say and reads the map there, which ends the process where the
+// file does not reach.
+static enum zkt_err
+make_or_verify(const char *path, struct problem *problem)
+{
+    struct stat status;
+    char *file = xasprintf("%s/data.mdb", path);
+    bool is_missing = lstat(file, &status) != 0 && errno == ENOENT;
+    enum zkt_err err =
+        is_missing ? make_file(path, file, problem) : pages_verify(file, false, problem);
+    free(file);
+    return err;
+}
+
 enum zkt_err
 records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **records,
                   struct problem *problem)
@@ -591,6 +654,9 @@ records_lmdb_open(const char *path, uint64_t free_min_bytes, struct records **re
                            : problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
     if (err == ZKT_OK) {
         err = take_lock(self, path, problem);
+    }
+    if (err == ZKT_OK) {
+        err = make_or_verify(path, problem);
     }
     int result = err == ZKT_OK ? open_env(self) : 0;
     if (result != 0) {
@@ -629,6 +695,9 @@ records_lmdb_copy(const char *path, const char *copy_path, struct problem *probl
     }
     if (result == 0) {
         result = mdb_env_copy2(env, copy_path, MDB_CP_COMPACT);
+        if (result != 0) {
+            remove_in(copy_path, "data.mdb");
+        }
     }
     if (env != NULL) {
         mdb_env_close(env);

@@ -315,6 +315,7 @@ struct dump {
     void (*row)(void *arg, const struct value *record);
     void *arg;
     struct arena arena;
+    uint64_t damages_count;
 };
 
 static struct value
@@ -378,6 +379,7 @@ dump_record(void *arg, struct span key, struct span value)
     value_put(arena, &row, "kind", value_string(arena, key.data, key.len > 0));
     value_put(arena, &row, "key", hex_text(arena, key));
     if (!is_whole) {
+        dump->damages_count++;
         value_put(arena, &row, "damage",
                   value_text(arena, reason != NULL ? reason : "set aside by a broker"));
         value_put(arena, &row, "value", hex_text(arena, value));
@@ -397,6 +399,7 @@ dump_damage(void *arg, uint64_t page, const char *reason)
 {
     struct dump *dump = arg;
     struct value row = value_map();
+    dump->damages_count++;
     arena_clear(&dump->arena);
     value_put(&dump->arena, &row, "page", value_uint(&dump->arena, page));
     value_put(&dump->arena, &row, "damage", value_text(&dump->arena, reason));
@@ -405,7 +408,8 @@ dump_damage(void *arg, uint64_t page, const char *reason)
 
 enum zkt_err
 store_dump(const char *path, const struct task_codec *codec,
-           void (*row)(void *arg, const struct value *record), void *arg, struct problem *problem)
+           void (*row)(void *arg, const struct value *record), void *arg, uint64_t *damages_count,
+           struct problem *problem)
 {
     struct dump dump = {.codec = codec, .row = row, .arg = arg};
     const struct pages_visitor visitor = {
@@ -413,17 +417,39 @@ store_dump(const char *path, const struct task_codec *codec,
     arena_init(&dump.arena);
     enum zkt_err err = walk_store(path, &visitor, problem);
     arena_fini(&dump.arena);
+    *damages_count = dump.damages_count;
     return err;
 }
 
 // ---- Copy
+
+// Every page, before LMDB trusts them. A broker that uses the store looked when it started, and
+// writes.
+static enum zkt_err
+verify_unused(const char *file, struct problem *problem)
+{
+    int lock_fd;
+    struct problem in_use;
+    if (lock_beside(file, &lock_fd, &in_use) != ZKT_OK) {
+        return ZKT_OK;
+    }
+    enum zkt_err err = pages_verify(file, true, problem);
+    if (lock_fd != -1) {
+        close(lock_fd);
+    }
+    return err;
+}
 
 enum zkt_err
 store_copy(const char *path, const char *copy_path, struct problem *problem)
 {
     char *file = NULL;
     enum zkt_err err = store_file(path, &file, problem);
+    if (err == ZKT_OK) {
+        err = verify_unused(file, problem);
+    }
     if (err != ZKT_OK) {
+        free(file);
         return err;
     }
     file[strlen(file) - strlen("/data.mdb")] = '\0';

@@ -56,7 +56,9 @@ dump_of(const char *path)
 {
     struct bytes dump = {0};
     struct problem problem = {.code = ZKT_OK};
-    assert_int_equal(store_dump(path, &wire_task_codec, add_row, &dump, &problem), ZKT_OK);
+    uint64_t damages_count;
+    assert_int_equal(store_dump(path, &wire_task_codec, add_row, &dump, &damages_count, &problem),
+                     ZKT_OK);
     return dump;
 }
 
