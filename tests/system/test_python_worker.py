@@ -528,6 +528,21 @@ def half(self, task):
         self.assertTrue(error.endswith("ValueError: half way\n"))
         self.assertEqual(program.stop(), 0)
 
+    def test_a_child_that_is_refused_as_a_whole_crashes_its_parent_alone(self):
+        program = self.start("""
+def refused(self, task):
+    process = zkarton._context.current_process()
+    receipt = process.backend.session.submit(b"\\x80", process.delivery, task.get_payload("waits"))  # no task
+    if task.get_payload("waits"):
+        receipt.result()
+""")
+        for waits in (True, False):
+            task = self.send("refused", waits=waits)
+            after = self.send("nothing")
+            self.done(task, crashed=1)
+            self.done(after, finished=1)
+        self.assertEqual(program.stop(), 0)
+
     def test_transactional_crash_drops_what_was_sent(self):
         program = self.start("""
 transactional = True

@@ -272,7 +272,7 @@ report_revoke(struct io *io, const struct revoke *revoke);
 void
 report_flush(struct io *io);
 void
-report_resume(struct io *io); // after WELCOME: everything unanswered again
+report_resume(struct io *io, uint64_t last_number); // after WELCOME: everything unanswered again
 size_t
 report_held(struct io *io, struct held **held); // into scratch_arena
 void

@@ -372,10 +372,24 @@ report_tell_window(struct io *io, uint32_t window)
     }
 }
 
+// A SUBMIT that was refused as a whole has no number with the broker, so no report may wait for it.
+// Those that are said again raise the mark again.
+static void
+cap_after(struct reports *reports, uint64_t last_number)
+{
+    for (size_t bucket_index = 0; bucket_index < DELIVERY_BUCKETS; bucket_index++) {
+        struct zkt_delivery *delivery = reports->buckets[bucket_index];
+        for (; delivery != NULL; delivery = delivery->next_in_bucket) {
+            delivery->after = delivery->after > last_number ? last_number : delivery->after;
+        }
+    }
+}
+
 void
-report_resume(struct io *io)
+report_resume(struct io *io, uint64_t last_number)
 {
     struct reports *reports = &io->reports;
+    cap_after(reports, last_number);
     struct list_link *link = NULL;
     while ((link = list_first(&reports->sent)) != NULL) {
         list_remove(link);

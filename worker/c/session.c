@@ -251,7 +251,7 @@ session_welcome(struct io *io, const struct command *command)
             "address=%s session=%" PRIu64, io->options.address, welcome->session);
     session->was_open = true;
     submit_resume(io, welcome->last_number);
-    report_resume(io);
+    report_resume(io, welcome->last_number);
     request_resume(io);
 }
 

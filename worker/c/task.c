@@ -291,6 +291,34 @@ pack_resources(struct zkt_task *task, const struct resource_list *used)
     return bound;
 }
 
+// Only what came with a document can be too large here; the broker would refuse the whole SUBMIT.
+static enum zkt_err
+check_resources(const struct zkt_task *task, struct problem *problem)
+{
+    if (task->model.resources_count > LIMIT_RESOURCES_COUNT) {
+        return problem_set(problem, ZKT_TOO_LARGE, "%zu resources, limit %d",
+                           task->model.resources_count, LIMIT_RESOURCES_COUNT);
+    }
+    for (size_t item_index = 0; item_index < task->model.resources_count; item_index++) {
+        const struct resource *resource = &task->model.resources[item_index];
+        if (resource->name.len > LIMIT_RESOURCE_NAME_BYTES ||
+            resource->bucket.len > LIMIT_RESOURCE_NAME_BYTES) {
+            bool is_name = resource->name.len > LIMIT_RESOURCE_NAME_BYTES;
+            return problem_set(
+                problem, ZKT_TOO_LARGE, "the %s of a resource has %zu bytes, limit %d",
+                is_name ? "name" : "bucket", is_name ? resource->name.len : resource->bucket.len,
+                LIMIT_RESOURCE_NAME_BYTES);
+        }
+        size_t bound = bytes_bound(&resource->metadata, 0);
+        if (bound > LIMIT_HEADERS_BYTES) {
+            return problem_set(problem, ZKT_TOO_LARGE,
+                               "metadata of a resource is over %d KiB, or nested deeper than %d",
+                               LIMIT_HEADERS_BYTES >> 10, LIMIT_VALUE_DEPTH);
+        }
+    }
+    return ZKT_OK;
+}
+
 enum zkt_err
 task_pack(struct zkt_task *task, struct problem *problem)
 {
@@ -318,9 +346,9 @@ task_pack(struct zkt_task *task, struct problem *problem)
     task->resources = used;
     task->wire_bytes = headers_bound + task->packed.len + resources_bound +
                        bytes_bound(&task->model.header_keys, 0) + TASK_OVERHEAD;
-    if (task->model.resources_count > LIMIT_RESOURCES_COUNT) {
-        return problem_set(problem, ZKT_TOO_LARGE, "%zu resources, limit %d",
-                           task->model.resources_count, LIMIT_RESOURCES_COUNT);
+    err = check_resources(task, problem);
+    if (err != ZKT_OK) {
+        return err;
     }
     if (task->wire_bytes > LIMIT_TASK_BYTES) {
         return problem_set(problem, ZKT_TOO_LARGE,

@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zkarton.h>
@@ -303,6 +304,23 @@ test_limits(void **state)
     assert_int_equal(task_pack(task, &problem), ZKT_TOO_LARGE);
     assert_non_null(strstr(problem.text, "nested deeper than"));
     zkt_task_destroy(&task);
+    // Of a document, whose resources nobody has looked at yet.
+    static const char *const members[] = {"name", "bucket", "metadata"};
+    char *document = malloc(400 << 10);
+    for (size_t index = 0; index < 3; index++) {
+        bool is_map = index == 2;
+        snprintf(document, 400 << 10,
+                 "{\"headers\": {}, \"payload\": {\"r\": {\"__karton_resource__\": {\"uid\":"
+                 " \"11111111-1111-4111-8111-111111111111\", \"%s\": %s\"%0*d\"%s}}}}",
+                 members[index], is_map ? "{\"m\": " : "", is_map ? 300 << 10 : 70000, 0,
+                 is_map ? "}" : "");
+        task = zkt_task_from_json(document);
+        assert_null(zkt_task_error(task));
+        assert_int_equal(task_pack(task, &problem), ZKT_TOO_LARGE);
+        assert_non_null(strstr(problem.text, members[index]));
+        zkt_task_destroy(&task);
+    }
+    free(document);
     task = zkt_task_new("type=sample");
     zkt_task_set_string(task, "bytes", "\xff\xfe");
     assert_non_null(strstr(zkt_task_error(task), "not UTF-8"));

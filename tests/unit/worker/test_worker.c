@@ -412,6 +412,29 @@ test_send_waits(void **state)
     stop(&service);
 }
 
+// A child's SUBMIT that is refused as a whole has no number with the broker: the session resumes,
+// and the report waits for what the broker counted, not for the number.
+static void
+test_child_refused_as_a_whole(void **state)
+{
+    (void)state;
+    struct service service;
+    start_and_welcome(&service);
+    fake_expect(&service.fake, VERB_CREDIT);
+    const char *what[] = {"{\"do\": \"child-durable\"}", "{\"do\": \"child\"}"};
+    for (uint64_t index = 0; index < 2; index++) {
+        fake_deliver(&service.fake, 60 + index, what[index]);
+        const struct command *refused = fake_expect(&service.fake, VERB_SUBMIT);
+        assert_int_equal(refused->submit.number, 1);
+        fake_error(&service.fake, refused->id, ZKT_INVALID, "name is no string");
+        assert_int_equal(fake_expect(&service.fake, VERB_HELLO)->hello.held_count, 1);
+        fake_welcome(&service.fake, 0);
+        assert_int_equal(expect_report(&service, 60 + index, REPORT_CRASHED)->after, 0);
+        fake_reported(&service.fake, ZKT_OK);
+    }
+    stop(&service);
+}
+
 static void
 test_not_yet_is_repeated(void **state)
 {
@@ -748,6 +771,7 @@ main(void)
         cmocka_unit_test(test_child_before_report),
         cmocka_unit_test(test_refused_child_crashes),
         cmocka_unit_test(test_send_waits),
+        cmocka_unit_test(test_child_refused_as_a_whole),
         cmocka_unit_test(test_not_yet_is_repeated),
         cmocka_unit_test(test_heartbeats_while_blocked),
         cmocka_unit_test(test_resume_names_what_is_held),

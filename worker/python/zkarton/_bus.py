@@ -147,6 +147,7 @@ class Bus:
         resources = _taskwire.local_resources(task)
         if not resources:
             return
+        _taskwire.pack_task(task)  # what cannot be sent is found before a file is
         urls = self._declare(resources)
         renewed = [resource for resource in resources if urls[resource.uid].code == "IN_USE"]
         if renewed:

@@ -16,13 +16,16 @@ PRIORITIES = (TaskPriority.HIGH, TaskPriority.NORMAL, TaskPriority.LOW)
 _PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(PRIORITIES)}
 
 
+_NO_UID = bytes(16)
+
+
 def uid_bytes(uid: str) -> bytes:
     """The 16 bytes of ``uid`` or ``{root}:uid``."""
     try:
         data = bytes.fromhex(uid.rpartition(":")[2].replace("-", ""))
-    except ValueError:
+    except (AttributeError, TypeError, ValueError):
         data = b""
-    if len(data) != 16:
+    if len(data) != 16 or data == _NO_UID:
         raise ValueError(f'uid "{uid}" is no UUID')
     return data
 
@@ -50,25 +53,77 @@ class Resources:
         return index
 
 
-def _resource_map(resource: ResourceBase) -> Dict[str, Any]:
+def _text(value: Any, path: str) -> Any:
+    """A name or a bucket, as it travels."""
+    if not isinstance(value, str):
+        raise TypeError(f"{path} is {type(value).__name__}, not a text")
+    most = LIMITS["RESOURCE_NAME_BYTES"]
+    if len(value) * 4 > most:
+        size = len(value.encode("utf-8", "surrogatepass"))
+        if size > most:
+            raise TooLargeError(f"{path} has {size} bytes, limit {most}")
+    return _values.normal(value)
+
+
+def _resource_map(resource: ResourceBase, path: str) -> Dict[str, Any]:
+    """What the broker would refuse the whole SUBMIT for is found here, and named by its path."""
     size = resource.size
-    out: Dict[str, Any] = {"uid": uid_bytes(resource.uid), "name": _values.normal(resource.name),
-                           "size": -1 if size is None else size}
+    if size is not None and (not isinstance(size, int) or not 0 <= size < 1 << 63):
+        raise ValueError(f"{path}.size: {size!r} is no size")
+    try:
+        uid = uid_bytes(resource.uid)
+    except ValueError as error:
+        raise ValueError(f"{path}.{error}") from None
+    out: Dict[str, Any] = {"uid": uid, "name": _text(resource.name, f"{path}.name"), "size": -1 if size is None else size}
     if resource.bucket is not None:
-        out["bucket"] = _values.normal(resource.bucket)
+        out["bucket"] = _text(resource.bucket, f"{path}.bucket")
+    if not isinstance(resource.metadata, dict):
+        raise TypeError(f"{path}.metadata is {type(resource.metadata).__name__}, not a dict")
     sha256 = resource.sha256
     if sha256:
         try:
             out["sha256"] = bytes.fromhex(sha256)
-        except ValueError:
-            raise ValueError(f'{resource.name}: sha256 "{sha256}" is no hex') from None
+        except (TypeError, ValueError):
+            out["sha256"] = b""
+        if len(out["sha256"]) != 32:
+            raise ValueError(f'{path}.sha256: "{sha256}" is no SHA-256 in hex')
     if DIRECTORY_FLAG in resource._flags:
         out["flags"] = 1
     metadata = {key: value for key, value in resource.metadata.items() if key != "sha256"}
     if metadata:
-        _values.pack_value(metadata, f"metadata of {resource.name}")  # names what cannot be sent
+        packed = _values.pack_value(metadata, f"{path}.metadata")  # names what cannot be sent
+        if len(packed) > LIMITS["HEADERS_BYTES"]:
+            raise TooLargeError(f"{path}.metadata is {len(packed) >> 10} KiB, limit {LIMITS['HEADERS_BYTES'] >> 10} KiB")
         out["metadata"] = _values.normal(metadata)
     return out
+
+
+def _path_of(wanted: ResourceBase, value: Any, path: str) -> str:
+    """Where the payload refers to it first; "" if it does not. Only looked for when something is wrong with it."""
+    if value is wanted:
+        return path
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    for key, item in items:
+        found = _path_of(wanted, item, f"{path}.{key}")
+        if found:
+            return found
+    return ""
+
+
+def _pack_resources(items: List[ResourceBase], task: Task) -> bytes:
+    if len(items) > LIMITS["RESOURCES_COUNT"]:
+        raise TooLargeError(f"{len(items)} resources, limit {LIMITS['RESOURCES_COUNT']}")
+    maps = []
+    for resource in items:
+        try:
+            maps.append(_resource_map(resource, "resource"))
+        except (TypeError, ValueError, TooLargeError):
+            path = _path_of(resource, task.payload, "payload") or \
+                _path_of(resource, task.payload_persistent, "payload_persistent")
+            _resource_map(resource, path)  # says it with the path
+            raise
+    packed: bytes = msgpack.packb(maps)
+    return packed
 
 
 def _check_headers(headers: Dict[str, Any]) -> None:
@@ -116,9 +171,7 @@ def pack_task(task: Task) -> bytes:
             fields += (_PP, _bin(_values.pack_value(persistent, "payload_persistent", resources.index_of)))
             count += 1
     if resources.items:
-        if len(resources.items) > LIMITS["RESOURCES_COUNT"]:
-            raise TooLargeError(f"{len(resources.items)} resources, limit {LIMITS['RESOURCES_COUNT']}")
-        fields += (_RESOURCES, msgpack.packb([_resource_map(resource) for resource in resources.items]))
+        fields += (_RESOURCES, _pack_resources(resources.items, task))
         count += 1
     packed = bytes((0x80 | count,)) + b"".join(fields)
     if len(packed) > LIMITS["TASK_BYTES"] - 128:

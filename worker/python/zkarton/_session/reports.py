@@ -217,8 +217,12 @@ class Reports:
 
     # ---- Resuming
 
-    def resume(self) -> None:
+    def resume(self, last_number: int) -> None:
         """After WELCOME: everything unanswered again."""
+        # A SUBMIT that was refused as a whole has no number with the broker, so no report may wait for it. Those
+        # that are said again raise the mark again.
+        for delivery in self.table.values():
+            delivery.after = min(delivery.after, last_number)
         self.ready = deque(delivery for _, delivery in self.sent.values())
         self.sent = {delivery.number: (0, delivery) for delivery in self.ready}
         self.resume_s = 0.0

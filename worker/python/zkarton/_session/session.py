@@ -486,7 +486,7 @@ class Session:
                   f"address={self.options.address} session={body['session']}")
         self._was_open = True
         self.submits.resume(body["last_number"])
-        self.reports.resume()
+        self.reports.resume(body["last_number"])
         self.questions.resume()
 
     def _refused(self, message_id: int, body: Dict[str, Any]) -> None:

@@ -240,8 +240,9 @@ class KartonBackend(KartonBackendBase):
                 self._declared[resource.uid] = resource
                 has_local = True
         if has_local:
-            # What cannot be sent is found before a file is; and the size of a file is asked while it is open.
-            pack_task(task, self.default_bucket_name, {}, None)
+            # What cannot be sent is found before a file is; and the size of a file is asked while it is open. Its hash
+            # is known once it is uploaded, whatever the resource was told.
+            pack_task(task, self.default_bucket_name, {uid: "0" * 64 for uid in self._declared}, None)
 
     def produce_unrouted_task(self, task: Task) -> None:
         """On disk when this returns. A task whose parent is in hand is its child; another begins an analysis."""
