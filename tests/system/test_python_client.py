@@ -2,6 +2,7 @@
 import asyncio
 import glob
 import io
+import logging
 import os
 import tempfile
 import threading
@@ -453,8 +454,14 @@ class ClientTest(unittest.TestCase):
         producer.close()
         with self.assertRaisesRegex(zkarton.ZkartonError, "closed"):
             session.ask("QUERY", {"what": "queues"})
-        self.assertTrue(producer.send_task(Task({"a": 1})))  # and opens anew when it is used again
-        producer.close()
+        for use in (lambda: producer.send_task(Task({"a": 1})), lambda: producer.query("queues")):
+            with self.assertRaisesRegex(zkarton.exceptions.SessionClosedError, "the session was closed"):
+                use()
+        producer.log_handler.handle(logging.LogRecord("p", logging.INFO, "", 0, "too late", (), None))  # harms nothing
+        with Producer(self.config(), identity="p") as producer:
+            pass
+        with self.assertRaisesRegex(zkarton.exceptions.SessionClosedError, "the session was closed"):
+            producer.send_task(Task({"a": 1}))
 
     def test_config_of_a_program(self):
         self.assertIsInstance(Producer(Config(self.broker.ini)).config, Config)

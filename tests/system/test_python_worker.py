@@ -387,9 +387,9 @@ def fork(self, task):
             os.write(2, f"refused: {error}\\n".encode())
         # A producer of its own works in the child.
         with zkarton.Producer(identity="forked") as producer:
-            zkarton.task.set_current_task(None)
-            zkarton._context._process.set(None)
-            producer.send_task(Task({"type": "of a child"}, {"r": Resource("r", b"of a child")}))
+            own = Task({"type": "of a child"}, {"r": Resource("r", b"of a child")})
+            producer.send_task(own)
+            assert own.parent_uid is None and own.root_uid != task.root_uid and own.headers["origin"] == "forked"
         mine.post_task(Task({"type": "of a child"}, {"r": Resource("r", b"of a child")}))
         mine.flush()
         os._exit(0)
@@ -527,6 +527,28 @@ def half(self, task):
         self.assertTrue(error.startswith("Traceback"))
         self.assertTrue(error.endswith("ValueError: half way\n"))
         self.assertEqual(program.stop(), 0)
+
+    def test_sigterm_again_while_it_ends_changes_nothing(self):
+        for base in ("zkarton", "zkarton.asyncio"):
+            # As late as a signal can come: when the interpreter ends.
+            program = self.start("""
+import atexit
+atexit.register(lambda: (os.kill(os.getpid(), signal.SIGTERM), os.write(1, b"survived\\n")))
+""".replace("import atexit", "import atexit, signal, os") if base == "zkarton" else """
+import atexit, os, signal
+atexit.register(lambda: (os.kill(os.getpid(), signal.SIGTERM), os.write(1, b"survived\\n")))
+from zkarton.asyncio import Karton as AsyncKarton
+@classmethod
+def main(cls):
+    class Other(cls.AsyncKarton):
+        identity = "py.async"
+        filters = [{"type": "async job"}]
+        async def process(self, task):
+            pass
+    Other.main()
+""")
+            self.assertEqual(program.stop(), 0)
+            self.assertIn("survived", program.out.drain())
 
     def test_a_child_that_is_refused_as_a_whole_crashes_its_parent_alone(self):
         program = self.start("""

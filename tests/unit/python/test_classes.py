@@ -222,6 +222,21 @@ class ServiceTest(unittest.TestCase):
         self.assertEqual(json.loads(record["task"])["headers"], {"a": 1})
         self.assertLess(len(pack_record({"message": "x" * (1 << 20), "task": "y" * (1 << 20)})), 256 << 10)
 
+    def test_record_of_what_cannot_be_shown(self):
+        class Mute(Exception):
+            def __str__(self):
+                raise RuntimeError("no text")
+            __repr__ = __str__
+
+        service = Service(config=ConfigMock(), backend=BackendMock())
+        try:
+            raise Mute
+        except Mute:
+            service.log.exception("it failed", extra={"more": Mute()})
+        record = unpack(service.backend.records[-1])
+        self.assertEqual((record["excType"], record["excValue"], record["more"]),
+                         ("Mute", "<unprintable Mute>", "<unprintable Mute>"))
+
     def test_changed_task_shows_in_its_records(self):
         service = Service(config=ConfigMock(), backend=BackendMock())
         task = Task({"a": 1}, {"x": [1]})

@@ -15,7 +15,7 @@ from ._context import current_process
 from ._session import Delivery, Options, Question, Receipt, Session
 from .config import Config
 from .events import Events
-from .exceptions import AnswerTimeoutError, ZkartonError, error_of
+from .exceptions import AnswerTimeoutError, SessionClosedError, ZkartonError, error_of
 from .resource import LocalResource, RemoteResource, ResourceBase
 from .task import Task, TaskState
 from .tree import Tree
@@ -51,6 +51,7 @@ class Bus:
         self.connect_timeout = connect_timeout
         self._note = note
         self._session: Optional[Session] = None
+        self._is_closed = False
         self._lock = threading.Lock()
         self._posted: Deque[Receipt] = deque()
         self._posted_bytes = 0
@@ -72,6 +73,7 @@ class Bus:
             session = self._session
             if session is not None and not session.is_over and _is_ours(session):
                 session.close()
+            self._is_closed = False
             self._session = session = Session(options, self._note, on_delivery).start()
             weakref.finalize(self, _close, session).atexit = False
             while self._early_logs:
@@ -82,6 +84,8 @@ class Bus:
     def session(self) -> Session:
         """The session, a producer's unless one was opened; a forked process gets its own."""
         session = self._session
+        if self._is_closed:
+            raise SessionClosedError("the session was closed")
         if session is None:
             return self.open(self.options("producer"))
         if not _is_ours(session):
@@ -95,7 +99,8 @@ class Bus:
         return self.open(self.options("producer")) if session.is_over else session
 
     def close(self, timeout: Optional[float] = 2.0) -> None:
-        """Says BYE."""
+        """Says BYE; what is asked after it is refused."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None and _is_ours(session):
             session.close(timeout)
@@ -257,6 +262,8 @@ class Bus:
         session = self._session
         if session is not None:
             session.log(packed)
+        elif self._is_closed:
+            pass
         elif self.keeps_early_logs:
             self._early_logs.append(packed)
         else:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 
 
@@ -49,7 +49,7 @@ class BusLogHandler(logging.Handler):
         line = {key: value for key, value in record.__dict__.items() if key not in _IGNORED}
         if record.exc_info:
             line["excText"] = logging.Formatter().formatException(record.exc_info)
-            line["excValue"] = str(record.exc_info[1])
+            line["excValue"] = _shown(record.exc_info[1], str)
             line["excTraceback"] = traceback.format_exception(*record.exc_info)
             if record.exc_info[0]:
                 line["excType"] = record.exc_info[0].__name__
@@ -131,7 +131,15 @@ def _loggable(value: Any, depth: int = 0) -> Any:
         return [_loggable(item, depth + 1) for item in value]
     if value is None or isinstance(value, (str, int, float)):
         return _values.normal(value)
-    return _values.normal(repr(value))
+    return _values.normal(_shown(value, repr))
+
+
+def _shown(value: Any, how: Callable[[Any], str]) -> str:
+    """A record is not lost for a value that cannot be shown."""
+    try:
+        return how(value)
+    except Exception:
+        return f"<unprintable {type(value).__name__}>"
 
 
 class LoggingMixin:

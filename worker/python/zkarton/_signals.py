@@ -5,13 +5,15 @@ ever, and with asyncio the parent would take the child's signal for its own.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Iterator
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _before: Dict[int, Any] = {}
+_is_program = False
 
 
 def install(handler: Callable[[int, Any], None]) -> None:
@@ -26,12 +28,30 @@ def remember() -> None:
         _before.setdefault(number, signal.getsignal(number))
 
 
-def remove() -> None:
-    """Back to what was before."""
+def remove(is_terminated: bool = False) -> None:
+    """Back to what was before. But a program that was told to end is not killed by being told again (P10)."""
     for number, handler in _before.items():
-        if handler is not None:
+        if number == signal.SIGTERM and is_terminated and _is_program:
+            signal.signal(number, signal.SIG_IGN)
+        elif handler is not None:
             signal.signal(number, handler)
     _before.clear()
+
+
+def is_program() -> None:
+    """The process ends with the service."""
+    global _is_program
+    _is_program = True
+
+
+@contextlib.contextmanager
+def blocked() -> Iterator[None]:
+    """They wait."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 # A signal that comes to a child before its handlers are back would be taken by ours, and lost: it has to wait.

@@ -14,8 +14,6 @@ from .task import HEADERS_KEY, Task, TaskPriority, TaskState
 
 PRIORITIES = (TaskPriority.HIGH, TaskPriority.NORMAL, TaskPriority.LOW)
 _PRIORITY_NUMBERS = {priority: number for number, priority in enumerate(PRIORITIES)}
-
-
 _NO_UID = bytes(16)
 
 

@@ -25,7 +25,7 @@ from .events import Events
 from .exceptions import ConfigError, HardShutdownInterrupt, TaskTimeoutError, ZkartonError
 from .task import Task, TaskState, get_current_task
 from .tree import Tree
-from ._context import InProcess, current_process, enter_process, leave_process
+from ._context import InProcess, current_process, enter_process, is_inherited, leave_process
 
 Filters = Union[List[Dict[str, Any]], Dict[str, Any]]
 EXIT_CODES = {"CONFIG_INVALID": 2, "FILTER_INVALID": 2, "IDENTITY_INVALID": 2, "INVALID": 2, "UNREACHABLE": 3,
@@ -117,13 +117,16 @@ class Producer(KartonBase):
             raise TypeError(f"{type(self).__name__}.__init__ does not call super().__init__()")
         if not isinstance(task, Task):
             raise TypeError(f"a Task is sent, not {type(task).__name__}")
+        process = current_process()
+        if process is not None and is_inherited(process) and self.backend is not process.backend:
+            task.headers["origin"] = self.identity  # forked in process: an analysis of its own
+            return None
         parent = get_current_task()
         if parent is not None:
             task.set_task_parent(parent)
             task.merge_persistent_payload(parent)
             task.merge_persistent_headers(parent)
             task.priority = parent.priority
-        process = current_process()
         task.headers["origin"] = self.identity if process is None else process.identity
         if process is not None and process.delivery.cancelled is not None:
             raise ZkartonError(f"the task is no longer this worker's: {process.delivery.cancelled}", "CANCELLED")
@@ -184,7 +187,7 @@ class ServiceBase(KartonBase):
             self.log.info("Hard shutting down!")
             raise
         finally:
-            _signals.remove()
+            _signals.remove(self._shutdown)
 
     def loop(self) -> None:
         """Works until it is told to end."""
@@ -193,6 +196,7 @@ class ServiceBase(KartonBase):
     @StrictClassMethod
     def main(cls) -> None:  # noqa: N805 it is given the class
         """A whole program: arguments, configuration, loop; exits 2 for a wrong configuration, 3 without a broker."""
+        _signals.is_program()
         try:
             service = cls.karton_from_args()
             if not hasattr(service, "backend"):

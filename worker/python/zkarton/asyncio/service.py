@@ -360,10 +360,11 @@ class Consumer(Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMet
         try:
             await self._loop()
         finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
             if numbers:
-                _signals.remove()
+                with _signals.blocked():  # the loop's own way back is by the default
+                    for number in numbers:
+                        loop.remove_signal_handler(number)
+                    _signals.remove(self._shutdown)
         if self._is_aborted:
             raise HardShutdownInterrupt  # the program ends with 130, as elsewhere
 
