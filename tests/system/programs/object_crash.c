@@ -59,12 +59,12 @@ fill(uint8_t *data, size_t size, uint64_t seed)
 static uint8_t *
 make_content(size_t *size)
 {
-    static uint64_t state;
+    static _Thread_local uint64_t state; // of one of the threads that run process
     if (state == 0) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         state = ((uint64_t)now.tv_nsec * 2654435761u) ^ ((uint64_t)getpid() << 32);
-        state |= 1;
+        state = (state ^ (uint64_t)(uintptr_t)&state) | 1;
     }
     uint64_t draw = next_random(&state);
     *size = draw % LARGE_ONE_IN == 0 ? LARGE_BYTES : 8 + draw % SMALL_BYTES;
