@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "config/address.h"
 #include "object/object_dir.h"
 #include "object/object_moving.h"
 #include "object/object_s3.h"
@@ -172,6 +173,33 @@ object_stores_open_s3(const struct broker_options *options, struct object_store 
 }
 
 // ---- What the broker uses
+
+enum zkt_err
+object_stores_check(const struct broker_options *options, struct problem *problem)
+{
+    static const char *const none[] = {NULL};
+    if (strcmp(config_text(options->config, "object", "kind", ""), "s3") != 0) {
+        return ZKT_OK;
+    }
+    char *address = s3_address(options);
+    const char *form = address_url_form(address);
+    const char *origin = config_origin(options->config, "s3", "address");
+    enum zkt_err err = ZKT_OK;
+    if (address[0] == '\0') {
+        err =
+            problem_set(problem, ZKT_CONFIG_INVALID,
+                        "[s3] address is missing, and [object] kind is s3. Write http://HOST:PORT");
+    } else if (form != NULL) {
+        err = problem_set(problem, ZKT_CONFIG_INVALID, "%s%s[s3] address: \"%.64s\" is not %s",
+                          origin != NULL ? origin : "", origin != NULL ? ": " : "", address, form);
+    } else if (s3_text(options, "bucket", none) == NULL) {
+        err = problem_set(problem, ZKT_CONFIG_INVALID,
+                          "[s3] bucket is missing, and [object] kind is s3. Write the name of a "
+                          "bucket");
+    }
+    free(address);
+    return err;
+}
 
 static bool
 is_text(const struct broker_options *options, const char *option, const char *word)

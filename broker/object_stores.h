@@ -24,6 +24,9 @@ object_stores_open_dir(const struct broker_options *options, bool is_guest,
 ZKT_MUST enum zkt_err
 object_stores_open_s3(const struct broker_options *options, struct object_store **store,
                       struct problem *problem);
+// object_stores_check: what of the configuration of the store is missing or wrong; opens nothing.
+ZKT_MUST enum zkt_err
+object_stores_check(const struct broker_options *options, struct problem *problem);
 // object_stores_sweep_mode: what [object] sweep means for this store.
 enum object_sweep { OBJECT_SWEEP_OFF, OBJECT_SWEEP_OWN, OBJECT_SWEEP_ALL };
 enum object_sweep

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "options_check.h"
 
 static const char usage[] =
     "usage: zkarton-broker [-c FILE] [--data DIR] [--listen ADDRESS] [--events-listen ADDRESS]\n"
@@ -275,7 +276,8 @@ configure(struct broker_options *options, const struct flags_read *read, struct 
         log_set_level((enum log_level)level);
     }
     take_values(options);
-    return check_exposed(options, problem);
+    err = options_check(options, problem);
+    return err == ZKT_OK ? check_exposed(options, problem) : err;
 }
 
 enum parsed
@@ -294,7 +296,10 @@ options_parse(int argc, char **argv, struct broker_options *options)
     if (parsed == PARSED_RUN) {
         struct problem problem = {.code = ZKT_OK};
         if (configure(options, &read, &problem) != ZKT_OK) {
-            fprintf(stderr, "zkarton-broker: %s\n", problem.text);
+            // The sentence about INSECURE has its code inside.
+            bool has_code = problem.code == ZKT_INSECURE;
+            fprintf(stderr, "zkarton-broker: %s%s%s%s\n", problem.text, has_code ? "" : " (",
+                    has_code ? "" : zkt_err_name(problem.code), has_code ? "" : ")");
             parsed = PARSED_WRONG;
         }
     }

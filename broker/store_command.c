@@ -15,16 +15,42 @@
 
 enum { CODE_CLEAN = 0, CODE_DAMAGED = 1, CODE_USAGE = 2, CODE_NO_STORE = 5 };
 
-static int
-usage(void)
+// `zkarton store` starts this program under its own name and says how it was called.
+static void
+print_usage(FILE *file)
 {
-    fprintf(stderr,
-            "usage: zkarton-broker store check DIR\n"
-            "       zkarton-broker store check --objects DIR\n"
-            "       zkarton-broker store dump DIR\n"
-            "       zkarton-broker store copy DIR DEST\n"
-            "       zkarton-broker store migrate-objects [-c FILE] [--data DIR]\n"
-            "DIR is a broker's data directory, or the folder of the store or of the objects.\n");
+    const char *caller = getenv("ZKT_STORE_CALLER");
+    const char *name = caller != NULL && strcmp(caller, "zkarton") == 0 ? caller : "zkarton-broker";
+    fprintf(file,
+            "usage: %s store check DIR\n"
+            "       %s store check --objects DIR\n"
+            "       %s store dump DIR\n"
+            "       %s store copy DIR DEST\n"
+            "       %s store migrate-objects [-c FILE] [--data DIR]\n"
+            "DIR is a broker's data directory, or the folder of the store or of the objects.\n",
+            name, name, name, name, name);
+}
+
+static int
+usage(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        const char *needs;
+    } rows[] = {{"check", "DIR"}, {"dump", "DIR"}, {"copy", "DIR and DEST"}};
+    const char *action = argc >= 2 ? argv[1] : NULL;
+    const char *needs = NULL;
+    for (size_t i = 0; action != NULL && i < sizeof rows / sizeof *rows; i++) {
+        needs = strcmp(action, rows[i].name) == 0 ? rows[i].needs : needs;
+    }
+    if (action == NULL) {
+        fprintf(stderr, "zkarton-broker: store: what to do with it?\n");
+    } else if (needs != NULL) {
+        fprintf(stderr, "zkarton-broker: store %s needs %s and nothing else\n", action, needs);
+    } else {
+        fprintf(stderr, "zkarton-broker: store has no command \"%s\"\n", action);
+    }
+    print_usage(stderr);
     return CODE_USAGE;
 }
 
@@ -111,6 +137,10 @@ int
 store_command(int argc, char **argv)
 {
     struct problem problem = {.code = ZKT_OK};
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_usage(stdout);
+        return CODE_CLEAN;
+    }
     if (argc >= 2 && strcmp(argv[1], "migrate-objects") == 0) {
         return migrate_command(argc - 1, argv + 1);
     }
@@ -126,5 +156,5 @@ store_command(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "copy") == 0) {
         return store_copy(argv[2], argv[3], &problem) == ZKT_OK ? CODE_CLEAN : fail(&problem);
     }
-    return usage();
+    return usage(argc, argv);
 }

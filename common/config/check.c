@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "config/address.h"
 #include "config/option_table.h"
 #include "config/store.h"
 
@@ -45,6 +46,19 @@ is_choice(const char *choices, const char *value)
     return false;
 }
 
+// Texts that are addresses. What only the broker uses of [s3] and [object] is its own to check.
+static const char *
+expected_address(const struct option_row *row, const char *value)
+{
+    bool is_broker = strcmp(row->section, "broker") == 0;
+    if (is_broker && (strcmp(row->name, "address") == 0 || strcmp(row->name, "listen") == 0 ||
+                      strcmp(row->name, "events_listen") == 0)) {
+        return address_peer_form(value);
+    }
+    bool is_http = strcmp(row->section, "http") == 0 && strcmp(row->name, "listen") == 0;
+    return is_http ? address_http_form(value) : NULL;
+}
+
 // What a value of this row must be, in words; NULL: it is.
 static const char *
 expected_form(const struct option_row *row, const char *value, int64_t *number, bool *has_number)
@@ -53,7 +67,7 @@ expected_form(const struct option_row *row, const char *value, int64_t *number, 
     *has_number = false;
     switch (row->type) {
     case OPTION_TEXT:
-        return NULL;
+        return expected_address(row, value);
     case OPTION_INTEGER_OR_AUTO:
         if (strcmp(value, "auto") == 0) {
             return NULL;

@@ -58,7 +58,14 @@ class WithoutBrokerTest(unittest.TestCase):
                            (["wait"], "usage: zkarton wait"), (["tasks", "--state", "Dead"], "Crashed"),
                            (["list", "-o", "xml"], "table, json or name"), ([], "which command"),
                            (["list", "-n", "0"], "number"), (["get"], "usage: zkarton get"),
-                           (["send", "a=b", "--as", "x"], "resource"), (["match"], "headers")):
+                           (["send", "a=b", "--as", "x"], "resource"), (["match"], "headers"),
+                           (["send", "a=1", "a=2"], '"a" is given twice'), (["send", "t=x", "-p"], '"-p" needs'),
+                           (["send", "t=x", "-p", "s=1", "-r", "s=FILE"], '"s" is given twice'),
+                           (["send", "t=x", "-r", "s=F", "-r", "s=G"], '"s" is given twice'),
+                           (["exec", "a", "k=a", "--or", "--", "true"], "--or"),
+                           (["exec", "a", "k=a", "--join", "--", "true"], "--join"),
+                           (["list", "--broker", "foo"], '"--broker foo" is not tcp://HOST:PORT'),
+                           (["list", "--broker", "tcp://127.0.0.1:99999"], "65535")):
             with self.subTest(args=args):
                 code, out, err = zkarton(*args)
                 self.assertEqual((code, out), (2, ""))
@@ -96,6 +103,27 @@ class WithoutBrokerTest(unittest.TestCase):
         self.assertEqual([row.get("match") for row in rows], [True, None, False, None])
         self.assertIn("error", rows[1])
         self.assertIn("$not", rows[3]["error"])
+
+    def test_store_says_what_it_needs(self):
+        broker = os.path.join(bin_dir(), "zkarton-broker")
+        for args, words in (([broker, "store"], "store: what to do"), ([broker, "store", "check"], "store check needs DIR"),
+                            ([os.path.join(bin_dir(), "zkarton"), "store", "chek"], "usage: zkarton store check DIR")):
+            with self.subTest(args=args[1:]):
+                done = subprocess.run(args, capture_output=True, timeout=30, check=False)
+                self.assertEqual((done.returncode, done.stdout), (2, b""))
+                self.assertIn(words, done.stderr.decode())
+        code, out, err = zkarton("store", "--help")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("usage: zkarton store check DIR", out)
+
+    def test_output_that_is_lost_is_1_with_the_reason(self):
+        for args in (["--help"], ["send", "--help"], ["--version"], ["match", "--jsonl"],
+                     ["version", "--broker", "tcp://127.0.0.1:1", "--timeout", "100ms"]):
+            with self.subTest(args=args), open("/dev/full", "wb") as full:
+                done = subprocess.run([os.path.join(bin_dir(), "zkarton"), *args], stdout=full, stderr=subprocess.PIPE,
+                                      input=b'{"filters": [], "headers": {}}\n', timeout=30, check=False)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(b"cannot write: No space left on device (IO)", done.stderr)
 
     def test_a_closed_pipe_is_0(self):
         lines = b'{"filters": [], "headers": {}}\n' * 20000
@@ -161,6 +189,9 @@ class CommandTest(unittest.TestCase):
             self.assertEqual(self.code("get", crashed["uid"], "output", target), 6)
             self.assertEqual(self.code("get", crashed["uid"], "output", target, "-f"), 0)
             self.assertEqual(self.code("get", crashed["uid"], "nothing", target, "-f"), 5)
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(self.run_ok("get", crashed["uid"], "output", "-"), file.read())
+            self.assertFalse(os.path.exists(os.path.join(self.broker.dir, "-")))
             with open(target, "rb") as file:
                 self.assertEqual(file.read(), b"hello\x00world")
             again = self.run_ok("retry", crashed["uid"]).strip()
@@ -295,6 +326,22 @@ class CommandTest(unittest.TestCase):
         code, seen = self.on_terminal("get", NOBODY)
         self.assertEqual(code, 2)
         self.assertIn(b"terminal", seen)
+
+    def test_join_waits_for_the_consumer(self):
+        with self.service("t.joined", "--join", "--", "true", ready="CONSUMER-MISSING") as joining, \
+                self.service("t.joined", "type=joined", "--", "true") as first:
+            joining.log.wait_for("SESSION-OPENED")
+            self.assertEqual(first.stop(), 0)
+            self.assertIn("1 finished", self.broker.run("zkarton", "send", "type=joined", "--wait")[2])
+            self.assertEqual(joining.log.text.count("CONSUMER-MISSING"), 1)
+
+    def test_the_oldest_waiting_task_has_an_age(self):
+        with self.service("t.aged", "type=aged", "--", "true") as service:
+            self.assertEqual(service.stop(), 0)
+        self.run_ok("send", "type=aged")
+        header, row = self.run_ok("queues", "t.aged").splitlines()
+        self.assertEqual(header.split()[-1], "oldest")
+        self.assertRegex(row, r"\b\d+ ms$|\b\d+\.\d s$")
 
     def test_version_names_both(self):
         out = self.run_ok("version")

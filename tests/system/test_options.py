@@ -1,9 +1,61 @@
 """Options of the broker do what docs/configuration.md says: each is set to something else than its default and seen at work."""
+import os
+import subprocess
+import tempfile
 import unittest
 import uuid
 
-from support.broker import Broker
+from support.broker import Broker, bin_dir
 from support.zkp import Peer, task
+
+
+class CheckConfigTest(unittest.TestCase):
+    """--check-config refuses what cannot work, and says where it is written."""
+
+    def check(self, text, *args):
+        with tempfile.TemporaryDirectory() as path:
+            file = os.path.join(path, "c.ini")
+            with open(file, "w", encoding="utf-8") as out:
+                out.write(text)
+            clean = {name: value for name, value in os.environ.items()
+                     if not name.startswith(("AWS_", "KARTON_", "ZKT_"))}
+            done = subprocess.run([os.path.join(bin_dir(), "zkarton-broker"), "--check-config", "-c", file, *args],
+                                  env=dict(clean, HOME=path), cwd=path, capture_output=True, timeout=30, check=False)
+            return done.returncode, done.stderr.decode().replace(path + "/", "")
+
+    def test_what_cannot_work_is_refused(self):
+        s3 = "[object]\nkind = s3\n[s3]\n"
+        for text, args, words in (
+                ("[broker]\nlisten = tcp://127.0.0.1:99999\n", (), ("c.ini:2: [broker] listen", "65535")),
+                ("[broker]\nevents_listen = tcp://127.0.0.1:65536\n", (), ("c.ini:2: [broker] events_listen", "65535")),
+                ("[broker]\naddress = tcp://127.0.0.1:70000\n", (), ("c.ini:2: [broker] address", "65535")),
+                ("[http]\nlisten = 127.0.0.1:99999\n", (), ("c.ini:2: [http] listen", "65535")),
+                ("", ("--http-listen", "127.0.0.1:99999"), ("--http-listen: [http] listen", "65535")),
+                ("", ("--listen", "tcp://127.0.0.1:99999"), ("--listen: [broker] listen", "65535")),
+                ("[broker]\nlisten = foo\n", (), ('"foo" is not tcp://HOST:PORT',)),
+                ("[http]\nlisten = foo\n", (), ('"foo" is not HOST:PORT',)),
+                (s3 + "address = http://127.0.0.1:9\n", (), ("[s3] bucket is missing",)),
+                (s3 + "bucket = b\n", (), ("[s3] address is missing",)),
+                (s3 + "bucket = b\naddress = foo\n", (), ("c.ini:5: [s3] address", '"foo" is not http://HOST:PORT')),
+                (s3 + "bucket = b\naddress = http://h:99999\n", (), ("c.ini:5: [s3] address", "65535")),
+                ("[object]\nprefix = ../../x\n", (), ("c.ini:2: [object] prefix", "../../x")),
+                ("[object]\npublic_address = ftp://x\n", (), ("c.ini:2: [object] public_address", "ftp://x")),
+                ("[broker]\nexpiry = 1s\nheartbeat = 3s\n", (), ("c.ini:2: [broker] expiry", "heartbeat")),
+                ("[broker]\nexpiry = 5s\nmax_expiry = 4s\n", (), ("c.ini:3: [broker] max_expiry", "expiry"))):
+            with self.subTest(text=text, args=args):
+                code, err = self.check(text, *args)
+                self.assertEqual(code, 2, err)
+                self.assertIn("(CONFIG_INVALID)", err)
+                for word in words:
+                    self.assertIn(word, err)
+
+    def test_what_works_is_accepted(self):
+        for text in ("[broker]\nlisten = tcp://127.0.0.1:*\naddress = tcp://host.example:65535\n",
+                     "[http]\nlisten = [::1]:0\n", "[object]\nprefix = a/b../\npublic_address = https://files.example/\n",
+                     "[object]\nkind = s3\n[s3]\nbucket = b\naddress = https://s3.example\n",
+                     "[object]\nkind = s3\n[s3]\nbucket = b\n[minio]\naddress = [::1]:9000\n"):
+            with self.subTest(text=text):
+                self.assertEqual(self.check(text), (0, ""))
 
 
 class OptionsTest(unittest.TestCase):

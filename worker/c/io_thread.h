@@ -64,6 +64,7 @@ struct session {
     bool is_connected; // TCP
     bool is_retiring;
     bool was_open;            // ever
+    bool is_missing_told;     // that nobody registered the consumer to join
     int64_t refused_since_ms; // nothing listens since; 0: somebody does
     char events_address[256];
     struct problem problem; // of SESSION_DEAD, or the last refusal

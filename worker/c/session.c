@@ -250,6 +250,7 @@ session_welcome(struct io *io, const struct command *command)
     io_note(io, ZKT_INFO, session->was_open ? "SESSION-RESUMED" : "SESSION-OPENED",
             "address=%s session=%" PRIu64, io->options.address, welcome->session);
     session->was_open = true;
+    session->is_missing_told = false;
     submit_resume(io, welcome->last_number);
     report_resume(io, welcome->last_number);
     request_resume(io);
@@ -271,6 +272,12 @@ session_error(struct io *io, const struct command *command)
         session_lost(io, "the broker forgot this instance");
     } else if (zkt_err_is_retryable(error->code)) {
         io->session.problem = problem;
+        if (error->code == ZKT_NO_SUCH_CONSUMER && !io->session.is_missing_told) {
+            io->session.is_missing_told = true;
+            io_note(io, ZKT_WARNING, "CONSUMER-MISSING",
+                    "identity=%.*s reason=\"nobody registered it yet, waiting for that\"",
+                    (int)io->options.identity.len, (const char *)io->options.identity.data);
+        }
         session_lost(io, problem.text);
     } else {
         session_die(io, &problem);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/problem.h"
+#include "config/address.h"
 #include "output.h"
 
 int
@@ -110,6 +111,10 @@ cli_config(struct cli *cli)
         return cli_fail(err, "%s", zkt_config_error(cli->config));
     }
     if (cli->broker != NULL) {
+        const char *form = address_peer_form(cli->broker);
+        if (form != NULL) {
+            return cli_usage(NULL, "\"--broker %s\" is not %s.", cli->broker, form);
+        }
         zkt_config_set(cli->config, "broker", "address", cli->broker);
     }
     return EXIT_YES;

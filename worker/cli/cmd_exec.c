@@ -226,9 +226,17 @@ find_command(const char *name)
 static int
 check(struct exec_command_line *line, char **command)
 {
+    bool is_or_last = line->filters.rules_count > 0 && line->filters.words_count == 0;
     const char *words = filter_words_end(&line->filters);
     if (line->worker.identity == NULL) {
         return cli_usage("exec", "which identity?");
+    }
+    if (is_or_last) {
+        return cli_usage("exec", "no filter behind --or.");
+    }
+    if (line->worker.join && (words != NULL || line->worker.filters_json != NULL)) {
+        return cli_usage("exec",
+                         "--join takes the filters of the registered consumer: write none.");
     }
     if (words != NULL && line->worker.filters_json != NULL) {
         return cli_usage("exec", "filters come as words or by --filters, not both.");
@@ -312,7 +320,8 @@ serve(struct cli *cli, struct exec_command_line *line)
     enum zkt_err err = zkt_worker_new(&line->worker, &worker);
     if (err == ZKT_OK) {
         signal(SIGINT, SIG_DFL);
-        cli_note(cli, "zkarton: %s serves %s", line->plan.command[0], zkt_worker_identity(worker));
+        cli_note(cli, "zkarton: %s %s %s", line->plan.command[0],
+                 line->worker.join ? "joins" : "serves", zkt_worker_identity(worker));
         err = zkt_worker_run(worker);
     }
     int code = cli_exit_code(err);

@@ -53,6 +53,9 @@ parse(struct cli *cli, int argc, char **argv, struct get_words *get, bool *is_do
     if (get->uid == NULL) {
         return cli_usage("get", "which task? Write its uid.");
     }
+    if (get->path != NULL && strcmp(get->path, "-") == 0) {
+        get->path = NULL;
+    }
     if (get->path == NULL && isatty(STDOUT_FILENO) == 1) {
         return cli_usage("get", "the bytes would go to the terminal. Name a FILE, or pipe them.");
     }

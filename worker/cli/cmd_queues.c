@@ -1,4 +1,5 @@
 // `zkarton queues`: what waits at each priority, what runs, what crashed.
+#include "base/clock.h"
 #include "cli.h"
 #include "list_options.h"
 #include "output.h"
@@ -9,12 +10,13 @@ fill_queue(struct table *table, const zkt_value_t *row)
 {
     static const char *const numbers[] = {"high", "normal", "low", "running", "crashed"};
     char age[FORMAT_TEXT_SIZE];
-    int64_t oldest_ms = row_int(row, "oldest_ms", -1);
+    int64_t oldest_ms = row_int(row, "oldest_ms", -1); // a time of the wall clock
+    int64_t age_ms = clock_wall_ms() - oldest_ms;
     table_cell(table, row_text(row, "identity", ""));
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         table_cell_int(table, row_int(row, numbers[i], 0));
     }
-    table_cell(table, oldest_ms >= 0 ? format_ms(oldest_ms, age) : "-");
+    table_cell(table, oldest_ms >= 0 ? format_ms(age_ms > 0 ? age_ms : 0, age) : "-");
 }
 
 int

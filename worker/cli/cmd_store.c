@@ -34,6 +34,7 @@ cmd_store(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         words[i + 2] = argv[i];
     }
+    setenv("ZKT_STORE_CALLER", "zkarton", 1);
     char *path = beside(name);
     execv(path, words);
     execvp(name, words);

@@ -19,7 +19,7 @@ cmd_version(struct cli *cli, int argc, char **argv)
     if (cli->output != OUTPUT_JSON) {
         printf("zkarton %s\n", ZKT_VERSION);
     }
-    fflush(stdout);
+    output_flush();
     zkt_value_t *answer = NULL;
     const zkt_value_t *row = NULL;
     code = rows_one(cli, "broker", NULL, "", &answer, &row);

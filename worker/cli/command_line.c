@@ -155,14 +155,19 @@ take_global(struct option_parser *parser, int id)
 
 // The value of an option: what is attached to it, else the next word.
 static bool
-take_value(struct option_parser *parser, const struct option *option, const char *attached)
+take_value(struct option_parser *parser, const struct option *option, const char *attached,
+           bool is_letter)
 {
     parser->value = attached;
     if (attached == NULL && parser->at < parser->argc) {
         parser->value = parser->argv[parser->at++];
     }
     if (parser->value == NULL) {
-        cli_usage(parser->command, "option \"--%s\" needs a value.", option->name);
+        if (is_letter) {
+            cli_usage(parser->command, "option \"-%c\" needs a value.", option->letter);
+        } else {
+            cli_usage(parser->command, "option \"--%s\" needs a value.", option->name);
+        }
         return false;
     }
     return true;
@@ -181,7 +186,8 @@ next_long(struct option_parser *parser, const char *text)
         cli_usage(parser->command, "option \"--%s\" takes no value.", option->name);
         return OPTION_WRONG;
     }
-    if (option->has_value && !take_value(parser, option, equals != NULL ? equals + 1 : NULL)) {
+    if (option->has_value &&
+        !take_value(parser, option, equals != NULL ? equals + 1 : NULL, false)) {
         return OPTION_WRONG;
     }
     return option->id;
@@ -198,7 +204,7 @@ next_letter(struct option_parser *parser)
     const char *rest = *parser->cluster != '\0' ? parser->cluster : NULL;
     if (option->has_value) {
         parser->cluster = NULL;
-        if (!take_value(parser, option, rest)) {
+        if (!take_value(parser, option, rest, true)) {
             return OPTION_WRONG;
         }
     } else {

@@ -2,7 +2,6 @@
 // stdout, everything else to stderr.
 #include "cli.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,8 +73,8 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); // a closed pipe is seen as EPIPE and ends with 0
     signal(SIGINT, on_interrupt);
     int code = run(&cli, argc, argv);
-    bool is_closed = !output_flush() && errno == EPIPE;
+    code = output_close(code);
     zkt_client_destroy(&cli.client);
     zkt_config_destroy(&cli.config);
-    return is_closed ? EXIT_YES : code;
+    return code;
 }

@@ -12,10 +12,45 @@
 
 enum { PROGRESS_BYTES_MIN = 8 << 20 };
 
+// The first failure of a write: a later call that has nothing to write forgets its reason.
+static int write_errno;
+
+static bool
+is_written(void)
+{
+    if (ferror(stdout) != 0 && write_errno == 0) {
+        write_errno = errno != 0 ? errno : EIO;
+    }
+    return write_errno == 0;
+}
+
 bool
 output_flush(void)
 {
-    return fflush(stdout) == 0 && ferror(stdout) == 0;
+    errno = 0;
+    fflush(stdout);
+    return is_written();
+}
+
+static int
+output_failed(void)
+{
+    if (write_errno == EPIPE) {
+        return EXIT_YES;
+    }
+    fprintf(stderr, "zkarton: cannot write: %s (IO)\n", strerror(write_errno));
+    return EXIT_NO;
+}
+
+int
+output_close(int code)
+{
+    bool is_whole = output_flush();
+    if (is_whole && fclose(stdout) == EOF && errno != EBADF) {
+        write_errno = errno;
+        is_whole = false;
+    }
+    return is_whole ? code : output_failed();
 }
 
 void
@@ -27,12 +62,8 @@ output_line(const char *text, bool now)
     if (now) {
         output_flush();
     }
-    if (ferror(stdout) != 0) {
-        if (errno == EPIPE) {
-            _exit(EXIT_YES);
-        }
-        fprintf(stderr, "zkarton: cannot write: %s (IO)\n", strerror(errno));
-        _exit(EXIT_NO);
+    if (!is_written()) {
+        _exit(output_failed());
     }
 }
 

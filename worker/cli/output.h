@@ -3,12 +3,15 @@
 #include "base/bytes.h"
 #include "cli.h"
 
-// output_flush pushes stdout out. A full disk or a closed pipe: false, errno set, and for a reader
-// that went away the process ends with 0 in output_line.
+// output_flush pushes stdout out; false: something was not written, now or earlier.
 bool
 output_flush(void);
+// output_close closes stdout, once, at the end. It returns code when all was written and 0 when the
+// reader went away; else it says why and returns EXIT_NO.
+int
+output_close(int code);
 // output_line prints one line of data and flushes it when `now`; ends the process with 0 when the
-// reader is gone.
+// reader is gone, with 1 and the reason when it cannot write.
 void
 output_line(const char *text, bool now);
 // text_sanitise replaces control characters in place, so that no task writes to the terminal.

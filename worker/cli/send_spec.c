@@ -166,9 +166,68 @@ take(struct send_spec *spec, int id, const char *value)
     }
 }
 
+static bool
+has_word(const struct word *words, size_t words_count, const char *key)
+{
+    for (size_t i = 0; i < words_count; i++) {
+        if (strcmp(words[i].key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+has_file(const struct send_file *files, size_t files_count, const char *key)
+{
+    for (size_t i = 0; i < files_count; i++) {
+        if (strcmp(files[i].key, key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The key that is given twice, as header or in the payload; NULL: none.
+static const char *
+find_double(const struct send_spec *spec)
+{
+    for (size_t i = 0; i < spec->headers_count; i++) {
+        if (has_word(spec->headers, i, spec->headers[i].key)) {
+            return spec->headers[i].key;
+        }
+    }
+    for (size_t i = 0; i < spec->payload_count; i++) {
+        if (has_word(spec->payload, i, spec->payload[i].key)) {
+            return spec->payload[i].key;
+        }
+    }
+    for (size_t i = 0; i < spec->files_count; i++) {
+        const char *key = spec->files[i].key;
+        if (has_word(spec->payload, spec->payload_count, key) || has_file(spec->files, i, key)) {
+            return key;
+        }
+    }
+    for (size_t i = 0; i < spec->objects_count; i++) {
+        const char *key = spec->objects[i].key;
+        if (has_word(spec->payload, spec->payload_count, key) ||
+            has_file(spec->files, spec->files_count, key) || has_file(spec->objects, i, key)) {
+            return key;
+        }
+    }
+    const char *each = spec->each_key;
+    bool is_taken = each != NULL && (has_word(spec->payload, spec->payload_count, each) ||
+                                     has_file(spec->files, spec->files_count, each));
+    return is_taken ? each : NULL;
+}
+
 static int
 check(const struct send_spec *spec)
 {
+    const char *key = find_double(spec);
+    if (key != NULL) {
+        return cli_usage("send", "\"%s\" is given twice.", key);
+    }
     size_t stdin_users_count = (size_t)(spec->each_key != NULL) + (size_t)spec->is_jsonl;
     for (size_t i = 0; i < spec->files_count; i++) {
         stdin_users_count += strcmp(spec->files[i].path, "-") == 0;

@@ -202,6 +202,10 @@ mistakes_name_file_line_section_and_option(void **state)
     check_refused("[logging]\nlevel = LOUD\n",
                   "./karton.ini:2: [logging] level: \"LOUD\" is not DEBUG, INFO, WARNING, ERROR, "
                   "CRITICAL or a number");
+    check_refused(
+        "[broker]\nlisten = tcp://h:65536\n",
+        "./karton.ini:2: [broker] listen: \"tcp://h:65536\" is not tcp://HOST:PORT with a "
+        "port up to 65535");
     check_refused("[broker]\naddress = a\naddress = b\n",
                   "./karton.ini:3: [broker] address: twice in this file");
     check_refused("[broker]\n[broker]\n", "./karton.ini:2: [broker]: twice in this file");
