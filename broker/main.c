@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -11,6 +12,17 @@
 #include "signals.h"
 #include "store_command.h"
 
+// A connection is a file: as many as the system allows.
+static void
+raise_files_limit(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 static int
 run(const struct broker_options *options)
 {
@@ -18,6 +30,7 @@ run(const struct broker_options *options)
         fprintf(stderr, "zkarton-broker: --log-file %s: %s\n", options->log_path, strerror(errno));
         return 2;
     }
+    raise_files_limit();
     int signal_fd = signals_open();
     if (signal_fd == -1) {
         fprintf(stderr, "zkarton-broker: signals: %s\n", strerror(errno));

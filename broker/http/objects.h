@@ -17,6 +17,7 @@ struct http_request {
     int64_t now_ms;                // wall
     struct object_store *fallback; // where a GET goes on for what is not here; or NULL; borrowed
     struct finishers *finishers;   // borrowed
+    bool has_headers;              // and the timeout of a request
     bool has_begun;                // the headers were seen
     struct object_upload *upload;  // of a PUT under way
     int64_t left_bytes;            // of its body

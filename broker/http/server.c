@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,9 +20,13 @@
 #include "object/object_bucket.h"
 
 enum {
-    CONNECTIONS_MAX = 256,
+    CONNECTIONS_MAX = 8192,
+    CONNECTIONS_MIN = 64,
+    FILES_PER_CONNECTION = 4,     // of the files the process may open; ZeroMQ needs its own
+    CONNECTIONS_SPARE = 64,       // accepted, for to be closed at once
     CONNECTION_BYTES = 128 << 10, // headers and the part of a body that is being read
-    IDLE_S = 60,
+    IDLE_S = 10,                  // between requests, and until the headers of one are there
+    REQUEST_S = 60,               // without a byte, in a request
 };
 
 // What /metrics and /healthz say.
@@ -40,6 +45,8 @@ struct http_server {
     _Atomic(struct published *) incoming; // put by the loop, taken by the HTTP thread
     struct published *current;            // the HTTP thread's
     atomic_uint_fast64_t requests_count;
+    unsigned connections_count; // the HTTP thread's
+    unsigned connections_max;
 };
 
 static void
@@ -130,6 +137,10 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
     if (request == NULL) {
         return MHD_NO;
     }
+    if (!request->has_headers) {
+        request->has_headers = true;
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)REQUEST_S);
+    }
     if (is_s3(server, connection, request, path)) {
         return s3_handle(server->objects, server->finishers, connection, &request->s3, method,
                          request->target, server->now_ms(), data, data_len);
@@ -186,9 +197,10 @@ static void
 on_completed(void *arg, struct MHD_Connection *connection, void **request_p,
              enum MHD_RequestTerminationCode how)
 {
-    (void)connection;
-    (void)how;
     struct http_server *server = arg;
+    if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK) { // the connection may serve another one
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
+    }
     struct http_request *request = *request_p;
     if (request != NULL) {
         objects_abandon(request);
@@ -198,6 +210,40 @@ on_completed(void *arg, struct MHD_Connection *connection, void **request_p,
         *request_p = NULL;
         atomic_fetch_add(&server->requests_count, 1);
     }
+}
+
+// ---- Connections
+
+static void
+on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
+              enum MHD_ConnectionNotificationCode what)
+{
+    (void)connection;
+    (void)socket_context;
+    struct http_server *server = arg;
+    server->connections_count += what == MHD_CONNECTION_NOTIFY_STARTED ? 1U : -1U;
+}
+
+// One too many is closed; libmicrohttpd itself would let it wait.
+static enum MHD_Result
+may_connect(void *arg, const struct sockaddr *address, socklen_t address_len)
+{
+    (void)address;
+    (void)address_len;
+    const struct http_server *server = arg;
+    return server->connections_count < server->connections_max ? MHD_YES : MHD_NO;
+}
+
+static unsigned
+connections_max(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return CONNECTIONS_MIN;
+    }
+    rlim_t count = files.rlim_cur / FILES_PER_CONNECTION;
+    count = count > CONNECTIONS_MAX ? CONNECTIONS_MAX : count;
+    return count < CONNECTIONS_MIN ? CONNECTIONS_MIN : (unsigned)count;
 }
 
 // ---- Life
@@ -218,6 +264,7 @@ http_server_start(const struct http_options *options, struct http_server **serve
     server->fallback = options->fallback;
     server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
     server->port = port;
+    server->connections_max = connections_max();
     if (server->objects != NULL) {
         err = finishers_start(&server->finishers, problem);
     }
@@ -230,10 +277,11 @@ http_server_start(const struct http_options *options, struct http_server **serve
         options->on_bound(options->arg, port);
     }
     server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, may_connect, server,
+        on_request, server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, on_target,
+        NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_CONNECTION_LIMIT,
+        server->connections_max + CONNECTIONS_SPARE, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+        server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);

@@ -10,6 +10,7 @@
 
 enum {
     CONNECT_MS = 5000,
+    IDLE_S = 5, // the broker closes what was idle for twice as long
     STALL_S = 30,
     REDIRECTS_MAX = 3,
     HTTP_OK = 200,
@@ -176,6 +177,7 @@ set_common(struct job *job, const char *url)
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, job->error);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    curl_easy_setopt(curl, CURLOPT_MAXAGE_CONN, (long)IDLE_S);
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, (long)BUFFER_BYTES);
     curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);

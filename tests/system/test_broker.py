@@ -1,8 +1,12 @@
 """The broker as a process: what it binds, refuses, answers and leaves behind."""
+import contextlib
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -119,6 +123,35 @@ class HttpTest(unittest.TestCase):
             self.assertEqual(names, helped)
             bare = {name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count") for name in used}
             self.assertTrue(used <= names or bare <= names, used - names)
+
+    def test_idle_connections_block_nobody(self):
+        with Broker() as broker, contextlib.ExitStack() as idle:
+            where = broker.endpoints["http"].removeprefix("http://")
+            host, port = where.split(":")
+            for number in range(600):
+                if number % 2:  # half a request
+                    half = idle.enter_context(socket.create_connection((host, int(port))))
+                    half.sendall(b"GET /healthz HTTP/1.1\r\nHost")
+                else:
+                    kept = http.client.HTTPConnection(where, timeout=10)
+                    idle.callback(kept.close)
+                    kept.request("GET", "/healthz")
+                    self.assertIn(kept.getresponse().read(), (b"ok\n", b"starting\n"))
+            start = time.monotonic()
+            with urllib.request.urlopen(broker.endpoints["http"] + "/healthz", timeout=5) as answer:
+                self.assertEqual(answer.status, 200)
+            path = os.path.join(broker.dir, "file")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write("content")
+            with Peer(broker.endpoints["broker"]) as worker:
+                worker.hello_worker("q", [{"type": "a"}])
+                broker.run("zkarton", "send", "type=a", "-r", "sample=" + path)
+            self.assertLess(time.monotonic() - start, 5)
+            kept.sock.settimeout(30)
+            self.assertEqual(kept.sock.recv(1), b"")  # closed when it was idle for long
+            half.settimeout(30)
+            self.assertEqual(half.recv(1), b"")
+            self.assertLess(time.monotonic() - start, 25)
 
     def test_unknown_path(self):
         with Broker() as broker:
