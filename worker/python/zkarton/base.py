@@ -94,7 +94,7 @@ class KartonBase(LoggingMixin):
         set_current_task(task)
 
     def close(self) -> None:
-        """Ends the session with the broker."""
+        """Ends the session with the broker; sending after it raises SessionClosedError."""
         self.backend.close()
 
     def __enter__(self: T) -> T:
