@@ -370,6 +370,23 @@ advance_wall(struct engine *engine, int64_t elapsed_ms, int64_t wall_ms)
     engine->wall_ms = wall_ms;
 }
 
+// Tells when intake closes, why, and when it opens again.
+static void
+watch_intake(struct engine *engine)
+{
+    enum store_pressure pressure = store_pressure(engine->store);
+    bool is_disk = pressure == STORE_DISK;
+    bool is_closed = pressure != STORE_OK;
+    if (is_closed && (!engine->is_intake_closed || is_disk != engine->is_intake_on_disk)) {
+        log_warn("INTAKE-CLOSED", "reason=\"%s\"",
+                 is_disk ? "the disk is full" : "the store holds as many tasks as it may");
+    } else if (!is_closed && engine->is_intake_closed) {
+        log_info("INTAKE-OPENED", "reason=\"there is room again\"");
+    }
+    engine->is_intake_closed = is_closed;
+    engine->is_intake_on_disk = is_disk;
+}
+
 static void
 advance_clocks(struct engine *engine, int64_t now_ms, int64_t wall_ms, int64_t poll_timeout_ms)
 {
@@ -395,6 +412,7 @@ engine_turn(struct engine *engine, int64_t now_ms, int64_t wall_ms, int64_t poll
     if (engine->has_failed) {
         return 1000;
     }
+    watch_intake(engine);
     sweep_turn(engine, drained_empty);
     dispatch_want(engine);
     bool has_more = store_turn(engine->store, engine->wall_ms);

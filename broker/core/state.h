@@ -203,6 +203,8 @@ struct engine {
     uint64_t bad_frames_count;
     uint64_t refused_busy_count;
     uint64_t refused_disk_count;
+    bool is_intake_closed; // the log says so
+    bool is_intake_on_disk;
     uint64_t sessions_lost_count;
     uint64_t log_records_count;
     uint64_t log_dropped_count;

@@ -90,13 +90,21 @@ class OptionsTest(unittest.TestCase):
 
     def test_max_tasks_closes_intake(self):
         broker = self.broker({"store": {"max_tasks": "3"}})
-        self.peer(broker).hello_worker("test.full", [{"type": "a"}])
+        worker = self.peer(broker)
+        worker.hello_worker("test.full", [{"type": "a"}])
         producer = self.peer(broker)
         producer.hello()
         producer.submit(*[task({"type": "a"}) for _ in range(3)])
         producer.send("SUBMIT", {"number": producer.number + 1, "tasks": [task({"type": "a"})]})
         verb, _, body = producer.receive()
         self.assertEqual((verb, body["code"], body["retryable"]), ("ERROR", 10, True))  # BUSY
+        self.assertIn("as many tasks as it may", broker.log.wait_for("INTAKE-CLOSED"))
+        code, out, err = broker.run("zkarton", "send", "type=a", "--timeout", "1s", check=False)
+        self.assertEqual((code, out), (124, ""))
+        self.assertEqual(err, "zkarton: 1 tasks are not confirmed yet: the broker holds as many tasks as it may (BUSY) (TIMEOUT)\n")
+        worker.credit(1)
+        worker.settle(worker.deliver()[0], "Finished")
+        broker.log.wait_for("INTAKE-OPENED")
 
     def test_max_deliveries(self):
         broker = self.broker({"broker": {"heartbeat": "100ms", "expiry": "500ms", "max_deliveries": "1"}})

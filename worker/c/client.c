@@ -221,6 +221,20 @@ task_address(struct zkt_task *task, struct span identity)
     }
 }
 
+// What the broker answered last to those that wait, behind a sentence.
+static const char *
+why_waiting(struct zkt_client *client)
+{
+    switch (atomic_load(&client->io->submits.refused_code)) {
+    case ZKT_DISK_FULL:
+        return ": the disk of the broker is full (DISK_FULL)";
+    case ZKT_BUSY:
+        return ": the broker holds as many tasks as it may (BUSY)";
+    default:
+        return "";
+    }
+}
+
 enum zkt_err
 client_put(struct zkt_client *client, struct zkt_task **task_p)
 {
@@ -231,7 +245,8 @@ client_put(struct zkt_client *client, struct zkt_task **task_p)
            client->posted_bytes + task->wire_bytes > POSTED_BYTES_MAX) {
         if (!client_collect(client, deadline_ms)) {
             zkt_task_destroy(task_p);
-            return client_problem(client, ZKT_TIMEOUT, "the broker takes no tasks");
+            return client_problem(client, ZKT_TIMEOUT, "the broker takes no tasks%s",
+                                  why_waiting(client));
         }
         deadline_ms = client_deadline(client, 0);
     }
@@ -324,8 +339,8 @@ zkt_client_flush(zkt_client_t *client, int timeout_ms)
     int64_t deadline_ms = client_deadline(client, timeout_ms);
     while (client->posted_count > 0) {
         if (!client_collect(client, deadline_ms)) {
-            return client_problem(client, ZKT_TIMEOUT, "%zu tasks are not confirmed yet",
-                                  client->posted_count);
+            return client_problem(client, ZKT_TIMEOUT, "%zu tasks are not confirmed yet%s",
+                                  client->posted_count, why_waiting(client));
         }
         deadline_ms = timeout_ms == 0 ? client_deadline(client, 0) : deadline_ms;
     }

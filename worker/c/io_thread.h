@@ -90,7 +90,8 @@ struct submits {
     bool has_unsent;   // some of open have id 0
     bool is_probing;   // one refused SUBMIT is out again, the rest waits for its fate
     unsigned tries_count;
-    struct task *models; // scratch for encoding
+    _Atomic(int) refused_code; // why the broker takes none for now; ZKT_OK: it does
+    struct task *models;       // scratch for encoding
 };
 
 struct reports {

@@ -239,6 +239,7 @@ submit_answered(struct io *io, const struct submitted *submitted)
     }
     submits->is_probing = false;
     submits->tries_count = 0;
+    atomic_store(&submits->refused_code, ZKT_OK);
     remove_open(io, open);
 }
 
@@ -270,6 +271,7 @@ submit_refused(struct io *io, uint64_t id, const struct error_body *error)
     if (error->code == ZKT_SEQUENCE_GAP && is_first) {
         session_lost(io, "the broker counts our submits differently");
     } else if (zkt_err_is_retryable(error->code)) {
+        atomic_store(&submits->refused_code, (int)error->code);
         pause_all(io);
     } else {
         for (struct note *note = open->tasks; note != NULL; note = note->next) {

@@ -40,6 +40,9 @@ on_sent(void *arg, const char *root_uid, enum zkt_err result, uint32_t taken_cou
         const char *error)
 {
     struct sending *sending = arg;
+    if (result == ZKT_CANCELLED && sending->code == EXIT_TIMEOUT) {
+        return; // those that were not confirmed in time are told together
+    }
     if (result != ZKT_OK) {
         int code = cli_fail(result, "%s", error != NULL ? error : "a task was refused");
         sending->code = sending->code == EXIT_YES ? code : sending->code;
@@ -246,6 +249,7 @@ send_new(struct cli *cli, const struct send_spec *spec)
     code = code == EXIT_YES ? sending.code : code;
     if (code == EXIT_YES && err != ZKT_OK) {
         code = cli_client_fail(cli, err);
+        sending.code = code;
     }
     for (size_t i = 0; code != EXIT_YES && i < spec->objects_count; i++) {
         err = zkt_client_give_back(cli->client, spec->objects[i].path); // as far as it was taken
@@ -253,6 +257,7 @@ send_new(struct cli *cli, const struct send_spec *spec)
     if (spec->is_waiting && code == EXIT_YES) {
         code = wait_for_roots(&sending);
     }
+    zkt_client_destroy(&cli->client); // it still tells `sending` of what was not confirmed
     free(sending.roots);
     return code;
 }
