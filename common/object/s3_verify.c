@@ -190,6 +190,21 @@ claim_of_query(const struct s3_request *request, struct claim *claim, struct pro
     return S3_OK;
 }
 
+// A term said twice has no meaning: another reader might take the other one.
+static const char *
+said_twice(const struct s3_request *request)
+{
+    for (size_t i = 0; i < request->params_count; i++) {
+        const char *name = request->params[i].name;
+        for (size_t j = 0; strncmp(name, "X-Amz-", 6) == 0 && j < i; j++) {
+            if (strcmp(name, request->params[j].name) == 0) {
+                return name;
+            }
+        }
+    }
+    return NULL;
+}
+
 // ---- Whether it may be so
 
 static enum s3_code
@@ -371,6 +386,16 @@ s3_verify(const struct s3_keys *keys, const struct s3_request *request, int64_t 
                   s3_param_value(request, "X-Amz-Credential") != NULL;
     *verified = (struct s3_verified){.access = ""};
     zkt_assert(request->params_count <= S3_PARAMS_MAX);
+    const char *twice = said_twice(request);
+    if (twice != NULL) {
+        problem_set(problem, ZKT_DENIED, "%.60s is there twice", twice);
+        return S3_AUTHORIZATION_QUERY_ERROR;
+    }
+    if (authorization == NULL && s3_param_value(request, "AWSAccessKeyId") != NULL) {
+        return deny(problem, S3_ACCESS_DENIED,
+                    "the URL is signed by version 2; version 4 is needed (boto3: "
+                    "signature_version='s3v4')");
+    }
     if (authorization == NULL && !is_url) {
         return deny(problem, S3_ACCESS_DENIED, "the request is not signed");
     }

@@ -118,6 +118,8 @@ every_change_is_denied(void **state)
         {"20130524T000000Z", "20131324T000000Z"},
         {"20130524T000000Z", "2013"},
         {"X-Amz-Signature", "x-amz-signature"},
+        {"404", "404&X-Amz-Signature=00"},
+        {"X-Amz-Algorithm=", "X-Amz-Expires=86400&X-Amz-Algorithm="},
     };
     for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
         struct problem problem = {0};
