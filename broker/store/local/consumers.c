@@ -197,22 +197,25 @@ any_waiting(const struct consumer_entry *consumer)
     return 0;
 }
 
-// True: the slice was used up, and there is more.
+// True: the slice was used up, and there is more. A task counts with the objects that it lets go.
 static bool
 drop_some(struct store *store, struct consumer_entry *consumer)
 {
     uint32_t index;
-    int slice = LIMIT_INTENT_SLICE;
-    while (slice > 0 && (index = any_waiting(consumer)) != 0) {
+    uint64_t slice_end = store->unrefs_count + LIMIT_INTENT_SLICE;
+    uint64_t dropped_count = 0;
+    while (store->unrefs_count + dropped_count < slice_end &&
+           (index = any_waiting(consumer)) != 0) {
         queue_remove(store, index);
         entry_at(store, index)->place = ENTRY_DROPPING;
         drop_entry(store, index);
-        slice--;
+        dropped_count++;
     }
-    for (; slice > 0 && consumer->crashed_head != 0; slice--) {
+    while (store->unrefs_count + dropped_count < slice_end && consumer->crashed_head != 0) {
         drop_entry(store, consumer->crashed_head);
+        dropped_count++;
     }
-    return slice == 0;
+    return store->unrefs_count + dropped_count >= slice_end;
 }
 
 static void

@@ -411,8 +411,17 @@ void
 store_poll(struct store *store)
 {
     struct completion completion;
+    uint64_t slice_end = store->unrefs_count + LIMIT_INTENT_SLICE;
     fetches_ready(store);
-    while (!store->has_failed && store->records->ops->poll(store->records, &completion)) {
+    store->has_unpolled = false;
+    while (!store->has_failed) {
+        if (store->unrefs_count >= slice_end) { // dropped tasks that came from the disk
+            store->has_unpolled = true;
+            break;
+        }
+        if (!store->records->ops->poll(store->records, &completion)) {
+            break;
+        }
         switch (completion.kind) {
         case COMPLETED_COMMIT:
             committed(store, &completion);
@@ -449,7 +458,8 @@ store_turn(struct store *store, int64_t now_ms)
     }
     offer_all(store);
     bodies_trim(store);
-    return has_more || !list_is_empty(&store->ready_fetches) || !list_is_empty(&store->resumed);
+    return has_more || store->has_unpolled || !list_is_empty(&store->ready_fetches) ||
+           !list_is_empty(&store->resumed);
 }
 
 enum store_pressure

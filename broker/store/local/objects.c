@@ -88,6 +88,7 @@ static void
 unref(struct store *store, const struct uid *uid, const struct uid *task)
 {
     struct object_entry *object = find(store, uid);
+    store->unrefs_count++;
     if (object == NULL || object->refs_count == 0) {
         return;
     }

@@ -335,10 +335,11 @@ crashed_age(struct store *store, int64_t now_ms)
 {
     struct heap_node *node;
     store->now_ms = now_ms;
-    for (int slice = LIMIT_INTENT_SLICE;
-         slice > 0 && (node = heap_first(&store->crashing)) != NULL &&
-         node->key + store->options.crashed_ttl_ms <= now_ms;
-         slice--) {
+    uint64_t slice_end = store->unrefs_count + LIMIT_INTENT_SLICE; // tasks and what they let go
+    for (uint64_t dropped_count = 0; store->unrefs_count + dropped_count < slice_end &&
+                                     (node = heap_first(&store->crashing)) != NULL &&
+                                     node->key + store->options.crashed_ttl_ms <= now_ms;
+         dropped_count++) {
         drop_entry(store, container_of(node, struct consumer_entry, crashing)->crashed_head);
     }
 }

@@ -245,6 +245,8 @@ struct store {
     struct record_batch open, committing;
     uint64_t open_number; // of the open batch
     bool is_committing, has_failed;
+    bool has_unpolled;     // store_poll stopped before the last completion
+    uint64_t unrefs_count; // references to objects given up, ever: they count in slices
     uint64_t next_sequence;
     uint64_t durable_sequence, committing_sequence;
     uint64_t next_delivery, delivery_bound_durable, delivery_bound_committing,
