@@ -387,6 +387,47 @@ drop_takes_everything(void **state)
     assert_true(bench_consumer(bench, "a") > other); // numbers are never used again
 }
 
+// A task of many objects is many records: a slice counts them, whether the task is in memory or
+// read.
+static void
+drops_count_objects(void **state)
+{
+    enum { TASKS_COUNT = 12, OBJECTS_COUNT = 400 };
+    struct bench *bench = *state;
+    uint32_t consumer = bench_consumer(bench, "a");
+    static struct resource resources[OBJECTS_COUNT];
+    for (int64_t n = 0; n < TASKS_COUNT; n++) {
+        struct task task = bench_task(bench, n, 10);
+        for (uint64_t at = 0; at < OBJECTS_COUNT; at++) {
+            resources[at] = (struct resource){.name = span_of_text("f"), .size = 1};
+            bench_uid(&resources[at].uid, 100000 + (uint64_t)n * OBJECTS_COUNT + at);
+        }
+        task.resources = resources;
+        task.resources_count = OBJECTS_COUNT;
+        bench_submit(bench, &task, consumer);
+        bench_run(bench);
+        if (n == TASKS_COUNT / 2) {
+            bench_reopen(bench);
+        }
+    }
+    store_drop_consumer(bench->store, consumer, bench->now_ms);
+    uint64_t deletes_count = 0;
+    for (bool is_poll = false; bench->gone.len == 0; is_poll = !is_poll) {
+        if (is_poll) {
+            store_poll(bench->store);
+        } else {
+            store_turn(bench->store, bench->now_ms);
+            if (!store_is_committing(bench->store)) {
+                store_commit(bench->store, bench->now_ms);
+            }
+        }
+        uint64_t now_count = stats_of(bench).deletes_count;
+        assert_true(now_count <= deletes_count + LIMIT_INTENT_SLICE + OBJECTS_COUNT);
+        deletes_count = now_count;
+    }
+    assert_int_equal(deletes_count, TASKS_COUNT * OBJECTS_COUNT);
+}
+
 // Dispatch marks: only what may have been offered is in doubt after a restart.
 static void
 doubt_ends_at_the_mark(void **state)
@@ -759,6 +800,7 @@ main(void)
                                            CASE(release_survives_a_restart),
                                            CASE(crashed_is_kept_and_retried),
                                            CASE(drop_takes_everything),
+                                           CASE(drops_count_objects),
                                            CASE(doubt_ends_at_the_mark),
                                            CASE(children_resume_with_their_parent),
                                            CASE(instances_are_remembered),
