@@ -392,7 +392,7 @@ drop_takes_everything(void **state)
 static void
 drops_count_objects(void **state)
 {
-    enum { TASKS_COUNT = 12, OBJECTS_COUNT = 400 };
+    enum { TASKS_COUNT = 10, OBJECTS_COUNT = 400 }; // together below EVENTS_MAX
     struct bench *bench = *state;
     uint32_t consumer = bench_consumer(bench, "a");
     static struct resource resources[OBJECTS_COUNT];
