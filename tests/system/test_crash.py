@@ -37,9 +37,12 @@ def with_identity(row):
     return row
 
 
-def routed_uid(rows, sequence):
+def store_id(rows):
+    return next(row["number"] for row in rows if row["kind"] == "M" and row["name"] == "store")
+
+
+def routed_uid(store, sequence):
     """UUIDv8 of 48 bits of store id and a sequence, as docs/storage.md lays it out."""
-    store = next(row["number"] for row in rows if row["kind"] == "M" and row["name"] == "store")
     high = store << 16 | 0x8000 | sequence >> 52
     low = 1 << 63 | sequence & (1 << 52) - 1
     return str(uuid.UUID(int=high << 64 | low))
@@ -146,10 +149,11 @@ class CrashTest(unittest.TestCase):
         _, text, _ = self.broker.run("zkarton-broker", "store", "dump", os.path.join(self.broker.data, "store"))
         rows = [json.loads(line) for line in text.splitlines()]
         names = {row["consumer"]: row["identity"] for row in map(with_identity, rows) if row["kind"] == "C"}
+        store = store_id(rows)
         for row in rows:
             if row["kind"] in KINDS:
                 row.update(kind=KINDS[row["kind"]], identity=names.get(row["consumer"]),
-                           uid=routed_uid(rows, row["sequence"]))
+                           uid=routed_uid(store, row["sequence"]))
         return rows
 
     def test_every_acknowledged_task_is_accounted_for(self):

@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from support.broker import SOURCE, Broker, tests_dir
 from support.seaweedfs import SeaweedFS
-from system.test_crash import routed_uid, short, with_identity
+from system.test_crash import routed_uid, short, store_id, with_identity
 
 OPTIONS = {"broker": {"heartbeat": "100ms", "expiry": "1s", "resume_grace": "1s", "max_deliveries": "1000000"},
            "store": {"finished_ttl": "1h", "crashed_ttl": "1h"}, "object": {"multipart_threshold": "5MiB"}}
@@ -164,9 +164,10 @@ class ObjectCrash:
         rows = [json.loads(line) for line in self.broker.run("zkarton-broker", "store", "dump", path)[1].splitlines()]
         names = {row["consumer"]: row["identity"] for row in map(with_identity, rows) if row["kind"] == "C"}
         found = []
+        store = store_id(rows)
         for row in rows:
             if row["kind"] in "THXF":
-                found.append((row["kind"], names.get(row["consumer"]), routed_uid(rows, row["sequence"]), short(row["orig"]),
+                found.append((row["kind"], names.get(row["consumer"]), routed_uid(store, row["sequence"]), short(row["orig"]),
                               short(row["parent"])))
         return found
 
