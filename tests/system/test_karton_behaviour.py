@@ -382,6 +382,12 @@ class Start(unittest.TestCase):
         text = self.fails("karton-asciimagic", KARTON_ZKARTON_ADDRESS="tcp://127.0.0.1:1", KARTON_ZKARTON_CONNECT_TIMEOUT="1s")
         self.assertIn("nothing listens at tcp://127.0.0.1:1", text)
 
+    def test_log_consumer_ends_while_the_broker_is_absent(self):
+        logger = self.side.spawn(os.path.join(PROGRAMS, "logger.py"), KARTON_ZKARTON_ADDRESS="tcp://127.0.0.1:1")
+        self.side.wait_for(logger, "BROKER-UNREACHABLE")
+        logger.terminate()
+        self.assertEqual(logger.wait(DEADLINE_S), 0)
+
     def test_karton_system(self):
         text = self.fails("karton-system")
         self.assertIn("the broker routes and cleans up by itself; do not start karton-system", text)

@@ -91,6 +91,19 @@ class WorkerTest(unittest.TestCase):
 
     # ---- Death and sleep
 
+    def test_log_consumer_ends_while_the_broker_is_absent(self):
+        with Program(self.broker, """
+            from zkarton import LogConsumer
+            class Reader(LogConsumer):
+                identity = "py.reader"
+                def process_log(self, event):
+                    pass
+            Reader.main()
+        """, env={"KARTON_BROKER_ADDRESS": "tcp://127.0.0.1:1"}) as program:
+            program.wait_for("BROKER-UNREACHABLE")
+            program.process.terminate()
+            self.assertEqual(program.process.wait(30), 0)
+
     def test_kill_gives_the_task_to_another(self):
         first = self.start(BLOCK)
         task = self.send("block")

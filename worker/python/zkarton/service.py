@@ -518,6 +518,10 @@ class Karton(Consumer, Producer):
         self.send_task(Task({"type": "karton.signaling.status", "status": status}))
 
 
+class _Ended(Exception):
+    """It was asked to end before the broker was there."""
+
+
 class LogConsumer(ServiceBase):
     """Gets the log records of all services (P14).
 
@@ -550,8 +554,21 @@ class LogConsumer(ServiceBase):
 
     def loop(self) -> None:
         self.log.info("Logger %s started", self.identity)
+        with self.graceful_killer():
+            try:
+                self.backend.session.wait_open(self.backend.connect_timeout, self._look)
+                self._consume()
+            except _Ended:
+                pass
+        self.close()
+
+    def _look(self) -> None:
+        if self._shutdown:
+            raise _Ended
+
+    def _consume(self) -> None:
         level = self.level.lower() if self.level else None
-        with self.graceful_killer(), self.backend.events(f"log.{level}." if level else "log.") as events:
+        with self.backend.events(f"log.{level}." if level else "log.") as events:
             self._events = events
             _ready.tell()
             while not self._shutdown:
@@ -562,7 +579,6 @@ class LogConsumer(ServiceBase):
                 name = topic.split(".", 2)[2]
                 if self.logger_filter is None or fnmatch.fnmatchcase(name, self.logger_filter):
                     self._process_one(record)
-        self.close()
 
     def _process_one(self, record: Dict[str, Any]) -> None:
         record.pop("seq", None)

@@ -8,6 +8,7 @@ instance, so that nothing queued for the old connection can arrive before it.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import platform
 import queue
@@ -200,9 +201,11 @@ class Session:
         """Asks; ``question.callback`` is called on the I/O thread."""
         self._put(self.questions.take, question)
 
-    def wait_open(self, timeout_s: Optional[float] = None) -> Dict[str, Any]:
-        """Waits for the session to be open; the body of WELCOME."""
-        return self.ask("HELLO", {}, timeout_s)
+    def wait_open(self, timeout_s: Optional[float] = None, look: Optional[Callable[[], None]] = None) -> Dict[str, Any]:
+        """Waits for the session to be open; the body of WELCOME. ``look`` as for ask_while."""
+        if look is None:
+            return self.ask("HELLO", {}, timeout_s)
+        return self.ask_while("HELLO", {}, math.inf if timeout_s is None else timeout_s, look)
 
     def log(self, packed: bytes) -> None:
         """A packed log record, fire and forget."""

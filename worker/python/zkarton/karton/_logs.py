@@ -10,6 +10,7 @@ import zmq
 
 from .. import _values
 from .._tables import LIMITS
+from ..exceptions import ZkartonError
 from ._sessions import Sessions
 
 MESSAGE_KEPT = 16384
@@ -35,12 +36,19 @@ def pack_record(record: Dict[str, Any], level: str) -> bytes:
 def consume(sessions: Sessions, timeout_s: float, logger: Optional[str], level: Optional[str]) -> Iterator[
         Optional[Dict[str, Any]]]:
     """Records as they come; None when none came for so long."""
-    session = sessions.sender
+    session = sessions.start("producer")  # its own: nothing may hold the others up while the broker is not there
     prefix = f"log.{level.lower()}." if level else "log."
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     try:
         socket.linger = 0
         socket.setsockopt(zmq.IPV6, 1)
+        while not session.welcome:
+            try:
+                session.wait_open(timeout_s)
+            except ZkartonError:
+                if session.is_over:
+                    raise
+                yield None
         socket.connect(session.complete_url(session.welcome["events"]))
         socket.setsockopt(zmq.SUBSCRIBE, prefix.encode())
         deadline_s = time.monotonic() + timeout_s
@@ -61,3 +69,4 @@ def consume(sessions: Sessions, timeout_s: float, logger: Optional[str], level: 
             yield record
     finally:
         socket.close()
+        session.close()

@@ -68,11 +68,15 @@ class Sessions:
             self._logs.clear()
             self.worker = self._producer = self._operator = None
 
-    def open(self, role: str, **more: Any) -> Session:
-        """A new session, once the broker has welcomed it."""
+    def start(self, role: str, **more: Any) -> Session:
+        """A new session, which the broker has yet to welcome."""
         options = Options(role=role, identity=more.pop("identity", self.identity), address=self.address,
                           origin="[zkarton] address", connect_timeout_s=self.connect_timeout_s, **more.pop("options", {}))
-        session = Session(options, note=self._note, **more).start()
+        return Session(options, note=self._note, **more).start()
+
+    def open(self, role: str, **more: Any) -> Session:
+        """A new session, once the broker has welcomed it."""
+        session = self.start(role, **more)
         try:
             session.wait_open()
         except BaseException:
