@@ -370,21 +370,28 @@ advance_wall(struct engine *engine, int64_t elapsed_ms, int64_t wall_ms)
     engine->wall_ms = wall_ms;
 }
 
-// Tells when intake closes, why, and when it opens again.
+enum { INTAKE_OPEN_MS = 1000 };
+
+// Tells when intake closes, why, and when it is open again for a while: at the limit each task that
+// ends opens it for the next one.
 static void
 watch_intake(struct engine *engine)
 {
     enum store_pressure pressure = store_pressure(engine->store);
-    bool is_disk = pressure == STORE_DISK;
-    bool is_closed = pressure != STORE_OK;
-    if (is_closed && (!engine->is_intake_closed || is_disk != engine->is_intake_on_disk)) {
-        log_warn("INTAKE-CLOSED", "reason=\"%s\"",
-                 is_disk ? "the disk is full" : "the store holds as many tasks as it may");
-    } else if (!is_closed && engine->is_intake_closed) {
+    if (pressure != STORE_OK) {
+        bool is_disk = pressure == STORE_DISK;
+        engine->intake_closed_ms = engine->session_ms;
+        if (!engine->is_intake_closed || (is_disk && !engine->is_intake_on_disk)) {
+            log_warn("INTAKE-CLOSED", "reason=\"%s\"",
+                     is_disk ? "the disk is full" : "the store holds as many tasks as it may");
+            engine->is_intake_on_disk = is_disk;
+        }
+        engine->is_intake_closed = true;
+    } else if (engine->is_intake_closed &&
+               engine->session_ms - engine->intake_closed_ms >= INTAKE_OPEN_MS) {
         log_info("INTAKE-OPENED", "reason=\"there is room again\"");
+        engine->is_intake_closed = engine->is_intake_on_disk = false;
     }
-    engine->is_intake_closed = is_closed;
-    engine->is_intake_on_disk = is_disk;
 }
 
 static void

@@ -205,6 +205,7 @@ struct engine {
     uint64_t refused_disk_count;
     bool is_intake_closed; // the log says so
     bool is_intake_on_disk;
+    int64_t intake_closed_ms; // when it was last seen closed
     uint64_t sessions_lost_count;
     uint64_t log_records_count;
     uint64_t log_dropped_count;

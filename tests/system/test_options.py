@@ -102,9 +102,16 @@ class OptionsTest(unittest.TestCase):
         code, out, err = broker.run("zkarton", "send", "type=a", "--timeout", "1s", check=False)
         self.assertEqual((code, out), (124, ""))
         self.assertEqual(err, "zkarton: 1 tasks are not confirmed yet: the broker holds as many tasks as it may (BUSY) (TIMEOUT)\n")
-        worker.credit(1)
-        worker.settle(worker.deliver()[0], "Finished")
+        worker.credit(3)
+        held = worker.deliver()
+        self.assertEqual(len(held), 3)
+        for item in held[:2]:  # at the limit each end makes room for one more: not worth a line
+            worker.settle(item, "Finished")
+            producer.submit(task({"type": "b"}))
+            producer.submit(task({"type": "a"}))
+        worker.settle(held[2], "Finished")
         broker.log.wait_for("INTAKE-OPENED")
+        self.assertEqual(broker.log.text.count("INTAKE-"), 2)
 
     def test_max_deliveries(self):
         broker = self.broker({"broker": {"heartbeat": "100ms", "expiry": "500ms", "max_deliveries": "1"}})
