@@ -387,6 +387,7 @@ static void
 dir_destroy(struct object_store *store)
 {
     struct object_dir *dir = object_dir_of(store);
+    object_hashers_destroy(&dir->hashers);
     free(dir->path);
     free(dir->temp_path);
     free(dir->parts_path);
@@ -431,6 +432,7 @@ object_dir_open(const struct object_dir_options *options, struct object_store **
     dir->parts_path = xasprintf("%s/parts", options->path);
     dir->buckets_path = xasprintf("%s/buckets", options->path);
     dir->bucket = xstrdup(options->bucket != NULL ? options->bucket : "karton");
+    dir->hashers = object_hashers_new(object_hashers_fitting());
     dir->reserve_bytes = options->reserve_bytes;
     dir->url_ttl_s = options->url_ttl_s < S3_EXPIRES_MAX_S ? options->url_ttl_s : S3_EXPIRES_MAX_S;
     dir->key = (struct s3_key){.access = "zkarton", .secret = dir->secret, .region = "local"};

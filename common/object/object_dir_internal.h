@@ -3,6 +3,7 @@
 #include "object/object_bucket.h"
 #include "object/object_dir.h"
 #include "object/object_file.h"
+#include "object/object_hashing.h"
 
 enum { OBJECT_SHARDS = 256, OBJECT_SECRET_SIZE = 65 };
 
@@ -21,6 +22,7 @@ struct object_dir {
     struct s3_key key; // borrows secret
     struct object_client *clients;
     size_t clients_count;
+    struct object_hashers *hashers;
 };
 
 // Who may use the store as S3.

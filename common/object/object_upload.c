@@ -11,16 +11,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "base/assert.h"
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
 
-enum {
-    FLUSH_BYTES = 8 << 20, // written out early, so that the final sync is short
-    PLACE_TRIES = 16,      // for folders that a delete takes away meanwhile
-};
+enum { PLACE_TRIES = 16 }; // for folders that a delete takes away meanwhile
 
 struct object_upload {
     const struct object_dir *dir;
@@ -34,10 +29,9 @@ struct object_upload {
     char *temp_path;
     int fd;
     int64_t done_bytes;
-    int64_t flushed_bytes;
     bool is_renamed; // temp_path is gone
-    EVP_MD_CTX *sha256;
-    EVP_MD_CTX *md5; // NULL: the ETag is given
+    bool has_etag;   // given; otherwise the MD5
+    struct object_hashing *hashing;
 };
 
 // Takes the space at once, so that a disk that is too small says so before the bytes are sent. Not
@@ -70,16 +64,6 @@ reserve(const struct object_upload *upload, struct problem *problem)
     return is_full ? object_io_problem(problem, upload->dir->temp_path) : ZKT_OK;
 }
 
-static EVP_MD_CTX *
-digest_new(const EVP_MD *kind)
-{
-    EVP_MD_CTX *digest = EVP_MD_CTX_new();
-    zkt_assert(digest != NULL);
-    int is_ready = EVP_DigestInit_ex(digest, kind, NULL);
-    zkt_assert(is_ready == 1);
-    return digest;
-}
-
 // Takes place->path.
 static enum zkt_err
 begin(const struct object_dir *dir, const struct object_put *put, struct object_place *place,
@@ -99,11 +83,9 @@ begin(const struct object_dir *dir, const struct object_put *put, struct object_
     if (begun->has_want) {
         memcpy(begun->want_sha256, put->sha256, sizeof(begun->want_sha256));
     }
-    begun->sha256 = digest_new(EVP_sha256());
-    if (put->etag != NULL) {
+    begun->has_etag = put->etag != NULL;
+    if (begun->has_etag) {
         snprintf(begun->meta.etag, sizeof(begun->meta.etag), "%s", put->etag);
-    } else {
-        begun->md5 = digest_new(EVP_md5());
     }
     begun->temp_path = xasprintf("%s/XXXXXX", dir->temp_path);
     begun->fd = mkostemp(begun->temp_path, O_CLOEXEC);
@@ -111,8 +93,10 @@ begin(const struct object_dir *dir, const struct object_put *put, struct object_
         begun->fd == -1 ? object_io_problem(problem, dir->temp_path) : reserve(begun, problem);
     if (err != ZKT_OK) {
         object_upload_abort(upload);
+        return err;
     }
-    return err;
+    begun->hashing = object_hashing_new(dir->hashers, begun->fd, put->size, !begun->has_etag);
+    return ZKT_OK;
 }
 
 // The place of a part; its upload has to be there, and of this key.
@@ -222,12 +206,9 @@ object_upload_write(struct object_upload *upload, const void *data, size_t size,
         return problem_set(problem, ZKT_TOO_LARGE, "more than the %" PRId64 " bytes announced",
                            upload->meta.size);
     }
-    EVP_DigestUpdate(upload->sha256, data, size);
-    if (upload->md5 != NULL) {
-        EVP_DigestUpdate(upload->md5, data, size);
-    }
-    while (size > 0) {
-        ssize_t written = write(upload->fd, at, size);
+    size_t left = size;
+    while (left > 0) {
+        ssize_t written = write(upload->fd, at, left);
         if (written == -1 && errno == EINTR) {
             continue;
         }
@@ -235,38 +216,34 @@ object_upload_write(struct object_upload *upload, const void *data, size_t size,
             return object_io_problem(problem, upload->temp_path);
         }
         at += written;
-        size -= (size_t)written;
+        left -= (size_t)written;
         upload->done_bytes += written;
     }
-    if (upload->done_bytes - upload->flushed_bytes >= FLUSH_BYTES) {
-        // Only begins to write, and only to be early: its failure shows in the sync.
-        sync_file_range(upload->fd, upload->flushed_bytes,
-                        upload->done_bytes - upload->flushed_bytes, SYNC_FILE_RANGE_WRITE);
-        upload->flushed_bytes = upload->done_bytes;
-    }
+    object_hashing_add(upload->hashing, data, size);
     return ZKT_OK;
 }
 
 static enum zkt_err
 check(struct object_upload *upload, struct problem *problem)
 {
-    uint8_t md5[EVP_MAX_MD_SIZE];
+    uint8_t md5[16];
     if (upload->done_bytes != upload->meta.size) {
         return problem_set(problem, ZKT_INVALID,
                            "%" PRId64 " bytes came, %" PRId64 " were announced", upload->done_bytes,
                            upload->meta.size);
     }
-    EVP_DigestFinal_ex(upload->sha256, upload->meta.sha256, NULL);
+    enum zkt_err err = object_hashing_finish(upload->hashing, upload->meta.sha256,
+                                             upload->has_etag ? NULL : md5, problem);
+    if (err != ZKT_OK) {
+        return err;
+    }
     upload->meta.has_sha256 = true;
     if (upload->has_want &&
         memcmp(upload->meta.sha256, upload->want_sha256, sizeof(upload->want_sha256)) != 0) {
         return problem_set(problem, ZKT_INVALID, "the SHA-256 of what came is another");
     }
-    if (upload->md5 != NULL) {
-        EVP_DigestFinal_ex(upload->md5, md5, NULL);
-        for (size_t i = 0; i < 16; i++) {
-            snprintf(upload->meta.etag + 2 * i, 3, "%02x", md5[i]);
-        }
+    for (size_t i = 0; i < sizeof(md5) && !upload->has_etag; i++) {
+        snprintf(upload->meta.etag + 2 * i, 3, "%02x", md5[i]);
     }
     return ZKT_OK;
 }
@@ -398,14 +375,13 @@ object_upload_abort(struct object_upload **upload_p)
     if (upload == NULL) {
         return;
     }
+    object_hashing_destroy(&upload->hashing);
     if (upload->fd != -1) {
         close(upload->fd);
         if (!upload->is_renamed) {
             unlink(upload->temp_path);
         }
     }
-    EVP_MD_CTX_free(upload->sha256);
-    EVP_MD_CTX_free(upload->md5);
     object_meta_fini(&upload->meta);
     free(upload->place.path);
     free(upload->temp_path);

@@ -262,37 +262,69 @@ the_client_moves_files(void **state)
     bytes_fini(&out_url);
 }
 
-static void
-a_cut_upload_leaves_nothing(void **state)
+// Begins an upload of zeroes; the socket, when the server waits for the body.
+static int
+begin_upload(const struct place *place, const struct uid *uid, size_t size)
 {
-    const struct place *place = *state;
-    struct bytes answer = {0};
-    struct uid uid;
-    uid_random(&uid);
-    char *in = put_target(place, &uid, "0123456789", 10);
-    uint64_t before = http_server_requests_count(place->server);
-    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Length: 10\r\n"
+    char *zeroes = xcalloc(1, size);
+    char *in = put_target(place, uid, zeroes, size);
+    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Length: %zu\r\n"
                            "Expect: 100-continue\r\n\r\n",
-                           in, http_server_port(place->server));
+                           in, http_server_port(place->server), size);
     int fd = dial(place);
     send_all(fd, head, strlen(head));
     char byte;
     assert_int_equal(recv(fd, &byte, 1, 0), 1); // "100 Continue": the upload has begun
-    send_all(fd, "0123", 4);
-    struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
-    close(fd);
     free(head);
-    // A later request is served after it: the count tells that the cut one ended.
-    do {
-        get(place, "GET", "/healthz", "", &answer);
-    } while (http_server_requests_count(place->server) < before + 2);
+    free(in);
+    free(zeroes);
+    return fd;
+}
+
+static void
+a_cut_upload_leaves_nothing(void **state)
+{
+    const struct place *place = *state;
+    static const char zeroes[12 << 20];
+    static const size_t sizes[] = {10, 20 << 20};
+    static const size_t sent[] = {4, sizeof zeroes};
+    for (size_t i = 0; i < 2; i++) {
+        struct bytes answer = {0};
+        struct uid uid;
+        uid_random(&uid);
+        uint64_t before = http_server_requests_count(place->server);
+        int fd = begin_upload(place, &uid, sizes[i]);
+        send_all(fd, zeroes, sent[i]);
+        struct linger reset = {.l_onoff = 1, .l_linger = 0};
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+        close(fd);
+        // A later request is served after it: the count tells that the cut one ended.
+        do {
+            get(place, "GET", "/healthz", "", &answer);
+        } while (http_server_requests_count(place->server) < before + 2);
+        assert_false(is_there(place, &uid));
+        char *list = xasprintf("find %s/objects -type f | grep -q .", place->directory);
+        assert_int_not_equal(system(list), 0);
+        free(list);
+        bytes_fini(&answer);
+    }
+}
+
+static void
+a_stop_in_the_middle_of_an_upload_leaves_nothing(void **state)
+{
+    struct place *place = *state;
+    static const char zeroes[12 << 20];
+    struct uid uid;
+    uid_random(&uid);
+    int fd = begin_upload(place, &uid, 20 << 20);
+    send_all(fd, zeroes, sizeof zeroes);
+    http_server_stop(&place->server);
     assert_false(is_there(place, &uid));
     char *list = xasprintf("find %s/objects -type f | grep -q .", place->directory);
     assert_int_not_equal(system(list), 0);
     free(list);
-    free(in);
-    bytes_fini(&answer);
+    close(fd);
 }
 
 static void
@@ -430,6 +462,7 @@ main(void)
         IN_A_PLACE(large_and_empty_objects),
         IN_A_PLACE(only_what_was_announced_is_kept),
         IN_A_PLACE(a_cut_upload_leaves_nothing),
+        IN_A_PLACE(a_stop_in_the_middle_of_an_upload_leaves_nothing),
         IN_A_PLACE(what_is_there_is_never_replaced),
         IN_A_PLACE(a_part_is_of_an_upload_of_its_object),
         IN_A_PLACE(the_client_hears_why_it_is_refused),
