@@ -352,6 +352,14 @@ bench_finish(struct bench *bench, struct hold *hold)
     store_settle(bench->store, hold, OUTCOME_FINISHED, (struct span){0}, bench->now_ms);
 }
 
+struct store_stats
+bench_stats(const struct bench *bench)
+{
+    struct store_stats stats;
+    store_stats(bench->store, &stats);
+    return stats;
+}
+
 size_t
 bench_records(struct bench *bench, uint8_t kind)
 {

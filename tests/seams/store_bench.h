@@ -86,5 +86,7 @@ struct hold *
 bench_take(struct bench *bench); // the first offer, out of the list
 void
 bench_finish(struct bench *bench, struct hold *hold);
+struct store_stats
+bench_stats(const struct bench *bench);
 size_t
 bench_records(struct bench *bench, uint8_t kind); // in memory only
