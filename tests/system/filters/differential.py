@@ -60,9 +60,11 @@ def is_right(ours, karton):
 def compare(command, python, count, seed):
     """(differences, tallies): differences as (line, ours, Karton's)."""
     rng = random.Random(seed)
-    lines = [json.dumps(pairs.random_pair(rng)) for _ in range(count)]
+    asked = [pairs.random_pair(rng) for _ in range(count)]
+    lines = [json.dumps(pair) for pair in asked]
     ours = answers_of(command, lines)
-    karton = answers_of([python, os.path.join(HERE, "karton_match.py")], lines)
+    karton = answers_of([python, os.path.join(HERE, "karton_match.py")],
+                        [json.dumps({**pair, "is_refused": "error" in our}) for pair, our in zip(asked, ours)])
     tallies = {"match": 0, "no match": 0, "refused": 0, "raised": 0}
     differences = []
     for line, our, their in zip(lines, ours, karton):
