@@ -160,11 +160,13 @@ effect_forget_peer(void *arg, struct span peer)
     front_forget(loop->front, peer);
 }
 
-static void
+static size_t
 on_command(void *arg, struct span peer, const struct command *command)
 {
     struct loop *loop = arg;
+    size_t before_bytes = store_batch_bytes(engine_store(loop->engine));
     engine_command(loop->engine, peer, command);
+    return store_batch_bytes(engine_store(loop->engine)) - before_bytes;
 }
 
 static void

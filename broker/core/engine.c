@@ -24,6 +24,7 @@
 #include "core/settle.h"
 #include "core/state.h"
 #include "core/sweep.h"
+#include "core/urls.h"
 #include "core/wait.h"
 
 // ---- The store's callbacks
@@ -144,6 +145,7 @@ init_containers(struct engine *engine)
     list_init(&engine->consumers_list);
     list_init(&engine->counters_list);
     list_init(&engine->dirty);
+    list_init(&engine->urls);
     list_init(&engine->limited);
     list_init(&engine->leases_free);
     list_init(&engine->flush);
@@ -219,6 +221,7 @@ engine_destroy(struct engine **engine_p)
     filter_index_destroy(&engine->index);
     free(engine->matches);
     request_open_destroy_all(engine);
+    urls_destroy_all(engine);
     map_destroy(&engine->sessions_by_peer);
     map_destroy(&engine->sessions_by_instance);
     map_destroy(&engine->consumers_by_identity);
@@ -423,6 +426,7 @@ engine_turn(struct engine *engine, int64_t now_ms, int64_t wall_ms, int64_t poll
     sweep_turn(engine, drained_empty);
     dispatch_want(engine);
     bool has_more = store_turn(engine->store, engine->wall_ms);
+    has_more = urls_turn(engine) || has_more;
     dispatch_flush(engine);
     bool is_dirty = !list_is_empty(&engine->dirty);
     return has_more || is_dirty ? 0 : sweep_due(engine);
@@ -459,8 +463,8 @@ engine_drain(struct engine *engine)
 bool
 engine_is_drained(const struct engine *engine)
 {
-    return engine->is_draining && release_is_empty(engine) && store_batch_is_empty(engine->store) &&
-           !store_is_committing(engine->store);
+    return engine->is_draining && urls_is_empty(engine) && release_is_empty(engine) &&
+           store_batch_is_empty(engine->store) && !store_is_committing(engine->store);
 }
 
 const char *

@@ -46,13 +46,13 @@ retry(struct engine *engine, struct session *session, const struct command *comm
     if (text == NULL || text->type != VALUE_STRING || !uid_parse(text->text, text->len, &uid)) {
         return problem_set(problem, ZKT_INVALID, "uid: a task's uid is needed");
     }
-    if (session->requests_count >= SESSION_REQUESTS_MAX) {
-        return problem_set(problem, ZKT_LIMIT, "%d requests wait for their answers already",
-                           SESSION_REQUESTS_MAX);
+    enum zkt_err code = session_may_ask(session, problem);
+    if (code != ZKT_OK) {
+        return code;
     }
     struct request_open request = {.session = session->number, .command_id = command->id};
     uint64_t number = request_open_new(engine, &request);
-    enum zkt_err code = store_retry(engine->store, &uid, number, engine->wall_ms);
+    code = store_retry(engine->store, &uid, number, engine->wall_ms);
     if (code == ZKT_OK) {
         session->requests_count++;
         return ZKT_OK;

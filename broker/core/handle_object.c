@@ -9,35 +9,7 @@
 #include "base/clock.h"
 #include "core/release.h"
 #include "core/session.h"
-
-static void
-set_refusal(struct arena *arena, struct object_item *item, enum zkt_err code, const char *text)
-{
-    item->code = code;
-    item->message = span_of_text(arena_copy(arena, text, strlen(text)));
-}
-
-static void
-set_url(struct arena *arena, struct object_item *item, enum zkt_err code, struct bytes *url)
-{
-    if (code == ZKT_OK) {
-        item->code = ZKT_OK;
-        item->url = span_of(arena_copy(arena, url->data, url->len), url->len);
-        return;
-    }
-    set_refusal(arena, item, code, "no address can be given for this object");
-}
-
-static void
-answer(struct engine *engine, struct session *session, const struct command *command,
-       const struct object_item *items)
-{
-    struct command urls = {
-        .verb = VERB_URLS,
-        .id = command->id,
-        .objects = {.items = items, .items_count = command->objects.items_count}};
-    release_answer(engine, session, &urls);
-}
+#include "core/urls.h"
 
 // The object that stands in the name of the holder becomes the peer's own. Said again, it is.
 static bool
@@ -62,42 +34,34 @@ take_over(struct engine *engine, const struct session *session, const struct obj
 static void
 upload_one(struct engine *engine, const struct session *session, struct object_item *item)
 {
-    struct effects *effects = &engine->options.effects;
     struct arena *arena = release_arena(engine);
     if (uid_is_none(&item->uid)) {
-        set_refusal(arena, item, ZKT_INVALID, "uid: must not be all zero");
+        urls_refuse(arena, item, ZKT_INVALID, "uid: must not be all zero");
         return;
     }
     if (item->size < 0) {
-        set_refusal(arena, item, ZKT_INVALID, "size: must not be negative");
+        urls_refuse(arena, item, ZKT_INVALID, "size: must not be negative");
         return;
     }
     if (store_pressure(engine->store) == STORE_DISK) {
-        set_refusal(arena, item, ZKT_DISK_FULL, "the disk of the broker is full");
+        urls_refuse(arena, item, ZKT_DISK_FULL, "the disk of the broker is full");
         return;
     }
     const struct uid *instance = &session->instance;
     if (item->take && !take_over(engine, session, item)) {
-        set_refusal(arena, item, ZKT_NOT_FOUND,
+        urls_refuse(arena, item, ZKT_NOT_FOUND,
                     "holder: holds no such object: it was taken already, or has waited too long");
         return;
     }
     if (!store_object_may_upload(engine->store, &item->uid, instance)) {
-        set_refusal(arena, item, ZKT_IN_USE, "uid: another object has it. Draw a new one");
+        urls_refuse(arena, item, ZKT_IN_USE, "uid: another object has it. Draw a new one");
         return;
     }
     if (!item->take && !uid_is_none(&item->holder)) {
         instance = &item->holder;
     }
-    struct bytes url = {0};
-    enum zkt_err code = effects->presign_put(effects->arg, item, &url);
-    if (code == ZKT_OK) {
-        store_upload(engine->store, &item->uid, instance, item->size, item->sha256,
-                     engine->wall_ms);
-        item->part_size = parts_size(engine, item->size);
-    }
-    set_url(arena, item, code, &url);
-    bytes_fini(&url);
+    store_upload(engine->store, &item->uid, instance, item->size, item->sha256, engine->wall_ms);
+    item->part_size = parts_size(engine, item->size);
 }
 
 static struct object_item *
@@ -118,11 +82,11 @@ handle_upload(struct engine *engine, struct session *session, const struct comma
     for (size_t i = 0; i < command->objects.items_count; i++) {
         upload_one(engine, session, &items[i]);
     }
-    answer(engine, session, command, items);
+    urls_answer(engine, session, command, items);
 }
 
 static bool
-may_download(const struct engine *engine, const struct session *session, const struct uid *object)
+may_download(struct engine *engine, const struct session *session, const struct uid *object)
 {
     if (session->role == ROLE_OPERATOR) {
         return store_object_is_referenced(engine->store, object);
@@ -149,7 +113,7 @@ refuse_download(struct engine *engine, const struct session *session, struct obj
     int64_t at_ms;
     if (session->role != ROLE_OPERATOR ||
         !store_object_gone(engine->store, &item->uid, &task, &at_ms)) {
-        set_refusal(arena, item, ZKT_OBJECT_UNKNOWN,
+        urls_refuse(arena, item, ZKT_OBJECT_UNKNOWN,
                     session->role == ROLE_OPERATOR
                         ? "object missing: no task refers to it"
                         : "not an object of a task that this peer holds");
@@ -163,24 +127,18 @@ refuse_download(struct engine *engine, const struct session *session, struct obj
         uid_is_none(&task)
             ? arena_printf(arena, "object missing: deleted at %s: no task came for it", when)
             : arena_printf(arena, "object missing: deleted with task %s at %s", name, when);
-    set_refusal(arena, item, ZKT_OBJECT_UNKNOWN, text);
+    urls_refuse(arena, item, ZKT_OBJECT_UNKNOWN, text);
 }
 
 void
 handle_download(struct engine *engine, struct session *session, const struct command *command)
 {
-    struct effects *effects = &engine->options.effects;
-    struct arena *arena = release_arena(engine);
     struct object_item *items = items_copy(engine, &command->objects);
     for (size_t i = 0; i < command->objects.items_count; i++) {
         struct object_item *item = &items[i];
         if (!may_download(engine, session, &item->uid)) {
             refuse_download(engine, session, item);
-            continue;
         }
-        struct bytes url = {0};
-        set_url(arena, item, effects->presign_get(effects->arg, &item->uid, &url), &url);
-        bytes_fini(&url);
     }
-    answer(engine, session, command, items);
+    urls_answer(engine, session, command, items);
 }

@@ -93,9 +93,9 @@ static enum zkt_err
 open_request(struct engine *engine, struct session *session, const struct request_open *request,
              uint64_t *number, struct problem *problem)
 {
-    if (session->requests_count >= SESSION_REQUESTS_MAX) {
-        return problem_set(problem, ZKT_LIMIT, "%d requests wait for their answers already",
-                           SESSION_REQUESTS_MAX);
+    enum zkt_err code = session_may_ask(session, problem);
+    if (code != ZKT_OK) {
+        return code;
     }
     session->requests_count++;
     *number = request_open_new(engine, request);

@@ -257,12 +257,11 @@ ask_store(struct question *question, enum store_query what, struct problem *prob
     struct session *session = question->session;
     struct store_page page = {0};
     enum zkt_err code = page_of(question, what, &page, problem);
+    if (code == ZKT_OK) {
+        code = session_may_ask(session, problem);
+    }
     if (code != ZKT_OK) {
         return code;
-    }
-    if (session->requests_count >= SESSION_REQUESTS_MAX) {
-        return problem_set(problem, ZKT_LIMIT, "%d queries wait for their answers already",
-                           SESSION_REQUESTS_MAX);
     }
     struct request_open request = {.session = session->number, .command_id = question->command->id};
     session->requests_count++;

@@ -281,7 +281,7 @@ check_task(struct engine *engine, const struct submission *submission, const str
         return problem_set(problem, ZKT_INVALID, "tasks[%zu].uid: must not be all zero",
                            task_index);
     }
-    const struct hold *hold = submission->parent != NULL ? submission->parent->hold : NULL;
+    struct hold *hold = submission->parent != NULL ? submission->parent->hold : NULL;
     for (size_t i = 0; i < task->resources_count; i++) {
         const struct uid *object = &task->resources[i].uid;
         if (!store_object_may_use(engine->store, object, &submission->session->instance, hold)) {

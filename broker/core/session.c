@@ -73,6 +73,16 @@ session_renew(struct engine *engine, struct session *session)
     session_refresh_free(engine, session);
 }
 
+enum zkt_err
+session_may_ask(const struct session *session, struct problem *problem)
+{
+    if (session->requests_count >= SESSION_REQUESTS_MAX) {
+        return problem_set(problem, ZKT_LIMIT, "%d questions wait for their answers already",
+                           SESSION_REQUESTS_MAX);
+    }
+    return ZKT_OK;
+}
+
 void
 session_describe(struct session *session, const struct hello *hello)
 {

@@ -26,6 +26,10 @@ void
 session_join(struct engine *engine, struct session *session, struct consumer *consumer);
 void
 session_leave(struct engine *engine, struct session *session);
+// session_may_ask: ZKT_LIMIT while too many of its questions wait for their answers
+// (requests_count, which who asks counts up).
+enum zkt_err
+session_may_ask(const struct session *session, struct problem *problem);
 // session_heard: anything that was received is a sign of life.
 void
 session_heard(struct engine *engine, struct session *session);

@@ -21,7 +21,7 @@ enum {
     TURN_OFFERS_DRAIN = 1000, // tasks of a consumer with empty filters ended in one turn
     DELIVER_ITEMS_MAX = 256,
     DELIVER_BYTES_MAX = 1 << 20,
-    SESSION_REQUESTS_MAX = 64,       // QUERYs of a session that wait for the store
+    SESSION_REQUESTS_MAX = 64,       // questions of a session that wait for their answers
     CLOCK_STEP_MS = 60 * 1000,       // a larger step of the wall clock suspends ageing
     SESSION_TIME_SLACK_MS = 100,     // session time per turn beyond the poll timeout
     TASK_FORKS_MAX = LIMIT_BATCH_OPS // consumers that may take one task
@@ -174,6 +174,7 @@ struct engine {
     struct number_map requests; // answers of the store that somebody waits for
     uint64_t next_request;
     struct map *waits_by_root;
+    struct list urls; // answers whose addresses are being signed
 
     struct release_queue open;       // of the store's open batch
     struct release_queue committing; // of the one being made durable

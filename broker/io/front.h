@@ -26,10 +26,11 @@ struct front_counts {
 };
 
 // What the front hands on: decoded commands, and frames that could not be decoded (with what could
-// be read of them).
+// be read of them). on_command answers how many bytes it wrote for the store: what it took beside
+// reading the message.
 struct front_handlers {
     void *arg;
-    void (*on_command)(void *arg, struct span peer, const struct command *command);
+    size_t (*on_command)(void *arg, struct span peer, const struct command *command);
     void (*on_bad_frame)(void *arg, struct span peer, const struct command *partial,
                          const struct problem *problem);
 };

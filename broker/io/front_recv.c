@@ -17,7 +17,8 @@
 // A frame over LIMIT_FRAME_BYTES gets an ERROR that says so; over this, libzmq drops the connection
 // unread.
 enum { FRAME_DROP_BYTES = LIMIT_FRAME_BYTES + (2 << 20), SEND_HIGH_WATER_MARK = 4096 };
-// The clock is looked at once for so many bytes of messages, the smallest of which counts as much.
+// The clock is looked at once for so many bytes of messages, the smallest of which counts as much,
+// and of what they wrote.
 enum { CLOCK_EVERY_BYTES = 8 << 10, MESSAGE_COST_BYTES = 256 };
 
 static void
@@ -141,7 +142,8 @@ front_counts(const struct front *front)
     return &front->counts;
 }
 
-static void
+// The bytes that it wrote.
+static size_t
 handle_frame(struct front *front, struct span peer, struct span frame)
 {
     struct command command;
@@ -149,11 +151,11 @@ handle_frame(struct front *front, struct span peer, struct span frame)
     front->counts.received_count++;
     arena_clear(&front->arena);
     if (command_decode(frame, &front->arena, &command, &problem) == ZKT_OK) {
-        front->handlers.on_command(front->handlers.arg, peer, &command);
-        return;
+        return front->handlers.on_command(front->handlers.arg, peer, &command);
     }
     front->counts.bad_frames_count++;
     front->handlers.on_bad_frame(front->handlers.arg, peer, &command, &problem);
+    return 0;
 }
 
 // Reads the frames behind the routing id: [empty] frame. Anything else is counted and dropped.
@@ -188,7 +190,7 @@ front_drain(struct front *front, size_t messages_max, int64_t until_ns, size_t *
     zmq_msg_init(&body);
     bool is_empty = false;
     size_t count = 0;
-    size_t unclocked_bytes = 0; // what has come since the clock was looked at
+    size_t unclocked_bytes = 0; // since the clock was looked at
     while (count < messages_max) {
         if (zmq_msg_recv(&peer, front->socket, ZMQ_DONTWAIT) == -1) {
             is_empty = true;
@@ -197,8 +199,9 @@ front_drain(struct front *front, size_t messages_max, int64_t until_ns, size_t *
         count++;
         if (zmq_msg_more(&peer) && receive_body(front, &body)) {
             unclocked_bytes += MESSAGE_COST_BYTES + zmq_msg_size(&body);
-            handle_frame(front, span_of(zmq_msg_data(&peer), zmq_msg_size(&peer)),
-                         span_of(zmq_msg_data(&body), zmq_msg_size(&body)));
+            unclocked_bytes +=
+                handle_frame(front, span_of(zmq_msg_data(&peer), zmq_msg_size(&peer)),
+                             span_of(zmq_msg_data(&body), zmq_msg_size(&body)));
         }
         if (unclocked_bytes >= CLOCK_EVERY_BYTES) {
             unclocked_bytes = 0;

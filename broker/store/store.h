@@ -126,6 +126,8 @@ uint64_t
 store_batch(const struct store *store); // number of the open batch
 bool
 store_batch_is_empty(const struct store *store);
+size_t
+store_batch_bytes(const struct store *store);
 bool
 store_batch_is_full(const struct store *store); // do not read the front until it is handed over
 bool
@@ -295,10 +297,10 @@ bool
 store_object_gone(const struct store *store, const struct uid *object, struct uid *task,
                   int64_t *at_ms);
 // store_object_may_use: an object that this instance uploaded and that still lives, or a resource
-// of the parent's body.
+// of the parent's body (NULL: none), whose objects it learns when it is first asked.
 bool
-store_object_may_use(const struct store *store, const struct uid *object,
-                     const struct uid *instance, const struct hold *parent);
+store_object_may_use(struct store *store, const struct uid *object, const struct uid *instance,
+                     struct hold *parent);
 bool
 store_object_is_referenced(const struct store *store, const struct uid *object);
 void

@@ -64,7 +64,7 @@ enum {
     // Store.
     LIMIT_BATCH_OPS = 16384,
     LIMIT_BATCH_BYTES = 16 << 20,
-    LIMIT_INTENT_SLICE = 1000,   // records that an intent touches in a turn
+    LIMIT_INTENT_SLICE = 256,    // records that an intent touches in a turn
     LIMIT_INSTANCE_ERRORS = 64,  // remembered permanent refusals of an instance
     LIMIT_FINISHED_RING = 65536, // analyses remembered after they finished; a power of two
     LIMIT_SKELETON_BYTES = 4096,

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
 #include "object/object_secret.h"
@@ -144,11 +145,9 @@ dir_presign_put(struct object_store *store, const struct object_info *object,
                 const uint8_t sha256[32], int64_t now_s, struct bytes *url)
 {
     char size[24];
-    char hex[65];
+    char hex[S3_HEX_SIZE];
     snprintf(size, sizeof(size), "%" PRId64, object->size);
-    for (size_t i = 0; i < 32; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
-    }
+    hex_format(sha256, 32, hex);
     const struct s3_param params[] = {{"x-zkt-sha256", hex}, {"x-zkt-size", size}};
     object_dir_presign(object_dir_of(store), "PUT", &object->uid, params, 2, now_s, url);
     return ZKT_OK;

@@ -18,6 +18,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
 
@@ -106,9 +107,7 @@ object_parts_begin(struct object_store *store, const char *bucket, const char *k
     if (getrandom(drawn, sizeof(drawn), 0) != (ssize_t)sizeof(drawn)) {
         return io_code(problem, "getrandom");
     }
-    for (size_t i = 0; i < sizeof(drawn); i++) {
-        snprintf(name + 2 * i, 3, "%02x", drawn[i]);
-    }
+    hex_format(drawn, sizeof(drawn), name);
     bytes_printf(&info, "bucket %s\nkey ", bucket);
     s3_escape(&info, key, true);
     bytes_printf(&info, "\nstarted %" PRId64 "\n", clock_wall_ms());
@@ -373,9 +372,7 @@ object_parts_complete(struct object_store *store, const char *bucket, const char
     }
     EVP_DigestFinal_ex(md5, digest, NULL);
     EVP_MD_CTX_free(md5);
-    for (size_t i = 0; i < 16; i++) {
-        snprintf(etag + 2 * i, 3, "%02x", digest[i]);
-    }
+    hex_format(digest, 16, etag);
     snprintf(etag + 32, OBJECT_ETAG_SIZE - 32, "-%zu", parts_count);
     char whole_etag[OBJECT_ETAG_SIZE];
     snprintf(whole_etag, sizeof(whole_etag), "%s", etag);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/memory.h"
 #include "object/object_s3_internal.h"
 #include "object/xml.h"
@@ -197,9 +198,7 @@ put_whole(struct object_s3 *s3, const struct uid *uid, int fd, int64_t size,
     char path[S3_PATH_SIZE];
     char hex[S3_HEX_SIZE];
     object_s3_path(s3, uid, path);
-    for (size_t i = 0; i < 32; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", sha256[i]);
-    }
+    hex_format(sha256, 32, hex);
     struct s3_call call = {
         .method = "PUT", .path = path, .fd = fd, .file_size = size, .file_sha256 = hex};
     enum zkt_err err = object_s3_run(s3, &call, 1, problem);

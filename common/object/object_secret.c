@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
 
@@ -20,9 +21,7 @@ draw(const char *path, size_t digits_count, char *hex, struct problem *problem)
     if (getrandom(drawn, digits_count / 2, 0) != (ssize_t)(digits_count / 2)) {
         return object_io_problem(problem, "getrandom");
     }
-    for (size_t i = 0; i < digits_count / 2; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", drawn[i]);
-    }
+    hex_format(drawn, digits_count / 2, hex);
     char *aside = xasprintf("%s.new", path);
     int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     enum zkt_err err = ZKT_OK;

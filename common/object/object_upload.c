@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "object/object_dir_internal.h"
 
@@ -242,8 +243,8 @@ check(struct object_upload *upload, struct problem *problem)
         memcmp(upload->meta.sha256, upload->want_sha256, sizeof(upload->want_sha256)) != 0) {
         return problem_set(problem, ZKT_INVALID, "the SHA-256 of what came is another");
     }
-    for (size_t i = 0; i < sizeof(md5) && !upload->has_etag; i++) {
-        snprintf(upload->meta.etag + 2 * i, 3, "%02x", md5[i]);
+    if (!upload->has_etag) {
+        hex_format(md5, sizeof(md5), upload->meta.etag);
     }
     return ZKT_OK;
 }

@@ -15,6 +15,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/uid.h"
@@ -153,9 +154,7 @@ body_sha256(const struct s3_call *call, char hex[S3_HEX_SIZE])
     uint8_t digest[S3_DIGEST_BYTES];
     int done = EVP_Digest(call->body.data, call->body.len, digest, NULL, EVP_sha256(), NULL);
     zkt_assert(done == 1);
-    for (size_t i = 0; i < sizeof digest; i++) {
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-    }
+    hex_format(digest, sizeof digest, hex);
 }
 
 static void

@@ -10,6 +10,7 @@
 #include <openssl/hmac.h>
 
 #include "base/assert.h"
+#include "base/hex.h"
 
 enum { DAY_KEY_FROM_BYTES = 256 }; // longer ones are made anew each time
 
@@ -40,23 +41,12 @@ s3_escape(struct bytes *out, const char *text, bool keep_slash)
 }
 
 void
-s3_hex(const uint8_t digest[S3_DIGEST_BYTES], char hex[S3_HEX_SIZE])
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < S3_DIGEST_BYTES; i++) {
-        hex[2 * i] = digits[digest[i] >> 4];
-        hex[2 * i + 1] = digits[digest[i] & 15];
-    }
-    hex[2 * S3_DIGEST_BYTES] = '\0';
-}
-
-void
 s3_sha256(struct span body, char hex[S3_HEX_SIZE])
 {
     uint8_t digest[S3_DIGEST_BYTES];
     int done = EVP_Digest(body.data, body.len, digest, NULL, EVP_sha256(), NULL);
     zkt_assert(done == 1);
-    s3_hex(digest, hex);
+    hex_format(digest, S3_DIGEST_BYTES, hex);
 }
 
 // ---- Keys
@@ -178,25 +168,37 @@ s3_header_line(struct bytes *out, const char *name, const char *value)
     bytes_append_byte(out, '\n');
 }
 
+static void
+append_lines(struct bytes *out, const char *const *lines, size_t lines_count)
+{
+    for (size_t i = 0; i < lines_count; i++) {
+        if (i > 0) {
+            bytes_append_byte(out, '\n');
+        }
+        bytes_append_text(out, lines[i]);
+    }
+}
+
 void
 s3_signature(const struct s3_terms *terms, char hex[S3_HEX_SIZE])
 {
     struct bytes text = {0};
     uint8_t digest[S3_DIGEST_BYTES];
-    bytes_printf(&text, "%s\n", terms->method);
+    bytes_append_text(&text, terms->method);
+    bytes_append_byte(&text, '\n');
     s3_escape(&text, terms->path, true);
     bytes_append_byte(&text, '\n');
     s3_query(&text, terms->params, terms->params_count);
     bytes_append_byte(&text, '\n');
     bytes_append(&text, terms->lines->data, terms->lines->len);
-    bytes_printf(&text, "\n%s\n%s", terms->signed_names, terms->payload);
+    append_lines(&text, (const char *[]){"", terms->signed_names, terms->payload}, 3);
     int done = EVP_Digest(text.data, text.len, digest, NULL, EVP_sha256(), NULL);
     zkt_assert(done == 1);
-    s3_hex(digest, hex);
+    hex_format(digest, S3_DIGEST_BYTES, hex);
     bytes_clear(&text);
-    bytes_printf(&text, S3_ALGORITHM "\n%s\n%s\n%s", terms->date, terms->scope, hex);
+    append_lines(&text, (const char *[]){S3_ALGORITHM, terms->date, terms->scope, hex}, 4);
     hmac(terms->day_key, S3_DIGEST_BYTES, text.data, text.len, digest);
-    s3_hex(digest, hex);
+    hex_format(digest, S3_DIGEST_BYTES, hex);
     bytes_fini(&text);
 }
 
@@ -211,7 +213,7 @@ chain(const struct s3_verified *seed, const char *kind, const char *previous, co
     bytes_printf(&text, S3_ALGORITHM "-%s\n%s\n%s\n%s\n%s", kind, seed->date, seed->scope, previous,
                  hashes);
     hmac(seed->day_key, S3_DIGEST_BYTES, text.data, text.len, digest);
-    s3_hex(digest, out);
+    hex_format(digest, S3_DIGEST_BYTES, out);
     bytes_fini(&text);
 }
 
@@ -221,7 +223,7 @@ s3_chunk_signature(const struct s3_verified *seed, const char *previous,
 {
     char hex[S3_HEX_SIZE];
     char hashes[2 * S3_HEX_SIZE];
-    s3_hex(sha256, hex);
+    hex_format(sha256, S3_DIGEST_BYTES, hex);
     snprintf(hashes, sizeof(hashes), S3_EMPTY_SHA256 "\n%s", hex);
     chain(seed, "PAYLOAD", previous, hashes, out);
 }
@@ -234,6 +236,6 @@ s3_trailer_signature(const struct s3_verified *seed, const char *previous, struc
     char hex[S3_HEX_SIZE];
     int done = EVP_Digest(trailer.data, trailer.len, digest, NULL, EVP_sha256(), NULL);
     zkt_assert(done == 1);
-    s3_hex(digest, hex);
+    hex_format(digest, S3_DIGEST_BYTES, hex);
     chain(seed, "TRAILER", previous, hex, out);
 }

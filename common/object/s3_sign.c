@@ -130,7 +130,8 @@ s3_presign(const struct s3_key *key, const struct s3_request *request, int64_t n
     s3_escape(url, request->path, true);
     bytes_append_byte(url, '?');
     s3_query(url, params, count);
-    bytes_printf(url, "&X-Amz-Signature=%s", hex);
+    bytes_append_text(url, "&X-Amz-Signature=");
+    bytes_append_text(url, hex);
     OPENSSL_cleanse(day_key, sizeof(day_key));
     bytes_fini(&lines);
     bytes_fini(&names);

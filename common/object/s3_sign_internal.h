@@ -26,8 +26,6 @@ s3_day_key(const char *secret, const char *date, const char *region, uint8_t out
 // s3_header_line appends "name:value\n" with the value as it is signed.
 void
 s3_header_line(struct bytes *out, const char *name, const char *value);
-void
-s3_hex(const uint8_t digest[S3_DIGEST_BYTES], char hex[S3_HEX_SIZE]);
 // s3_query appends the parameters, escaped and in order; sorts them.
 void
 s3_query(struct bytes *out, struct s3_param *params, size_t params_count);

@@ -1,6 +1,7 @@
 // Resources inside documents. The depth of a value is bounded where it was read, so these recurse.
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/limits.h"
 #include "wire/task_json.h"
 
@@ -11,13 +12,8 @@ static const char resource_key[] = "__karton_resource__";
 static struct value
 hex_text(struct arena *arena, const uint8_t *data, size_t len)
 {
-    static const char digits[] = "0123456789abcdef";
     char *text = arena_alloc(arena, 2 * len + 1);
-    for (size_t byte_index = 0; byte_index < len; byte_index++) {
-        text[2 * byte_index] = digits[data[byte_index] >> 4];
-        text[2 * byte_index + 1] = digits[data[byte_index] & 15];
-    }
-    text[2 * len] = '\0';
+    hex_format(data, len, text);
     return (struct value){.type = VALUE_STRING, .len = (uint32_t)(2 * len), .text = text};
 }
 

@@ -12,23 +12,13 @@
 
 #include "archive.h"
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "handles.h"
 
 enum { READ_BYTES = 1 << 16 };
 
 static const char DEFAULT_BUCKET[] = "karton";
-
-static void
-format_hex(const uint8_t *bytes, size_t bytes_count, char *text)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t byte_index = 0; byte_index < bytes_count; byte_index++) {
-        text[2 * byte_index] = digits[bytes[byte_index] >> 4];
-        text[2 * byte_index + 1] = digits[bytes[byte_index] & 15];
-    }
-    text[2 * bytes_count] = '\0';
-}
 
 struct zkt_resource *
 resource_new(const struct resource *model)
@@ -45,7 +35,7 @@ resource_new(const struct resource *model)
     resource->model.metadata = value_copy(&resource->arena, &model->metadata);
     uid_format(&model->uid, resource->uid_text);
     if (model->has_sha256) {
-        format_hex(model->sha256, sizeof model->sha256, resource->sha256_text);
+        hex_format(model->sha256, sizeof model->sha256, resource->sha256_text);
     }
     return resource;
 }

@@ -110,16 +110,20 @@ drop_first(struct store *store)
     slab_give(&store->finished, index);
 }
 
-void
+bool
 finished_age(struct store *store, int64_t now_ms)
 {
-    for (int slice = LIMIT_INTENT_SLICE; slice > 0 && store->finished_first != 0; slice--) {
+    for (int slice = LIMIT_INTENT_SLICE; store->finished_first != 0; slice--) {
         const struct finished *first = finished_at(store, store->finished_first);
         if (first->ended_ms + store->options.finished_ttl_ms > now_ms) {
-            return;
+            return false;
+        }
+        if (slice == 0) {
+            return true;
         }
         drop_first(store);
     }
+    return false;
 }
 
 uint32_t

@@ -55,6 +55,8 @@ held_free(struct store *store, struct held *held)
     (void)number_map_remove(&store->holds, held->hold.delivery);
     consumer_entry_of(store, held->hold.consumer)->held_count--;
     body_unref(store, held->body);
+    free(held->objects);
+    held->objects = NULL;
     list_remove(&held->link);
     list_prepend(&store->holds_free, &held->link);
 }

@@ -136,6 +136,7 @@ free_holds(struct list *holds)
         struct held *held = container_of(link, struct held, link);
         list_remove(link);
         free_children(held->child_first);
+        free(held->objects);
         free(held);
     }
 }
@@ -308,6 +309,12 @@ store_batch_is_empty(const struct store *store)
            list_is_empty(&store->dirty_instances) && !has_completion(store);
 }
 
+size_t
+store_batch_bytes(const struct store *store)
+{
+    return store->open.ops.len;
+}
+
 bool
 store_batch_is_full(const struct store *store)
 {
@@ -381,21 +388,13 @@ tell_durable(struct store *store, uint64_t batch)
         callbacks->on_analysis_done(callbacks->arg, &waiting->root, &waiting->counts);
         free(waiting);
     }
-    while ((link = list_first(&store->objects_waiting)) != NULL) {
-        struct object_waiting *waiting = container_of(link, struct object_waiting, link);
-        if (waiting->batch > batch) {
-            break;
-        }
-        list_remove(link);
-        callbacks->on_object_unreferenced(callbacks->arg, &waiting->object);
-        free(waiting);
-    }
 }
 
 static void
 committed(struct store *store, const struct completion *completion)
 {
     store->is_committing = false;
+    store->durable_batch = completion->tag;
     store->durable_sequence = store->committing_sequence;
     store->delivery_bound_durable = store->delivery_bound_committing;
     store->commits_count++;
@@ -451,11 +450,12 @@ store_turn(struct store *store, int64_t now_ms)
     if (!store_batch_is_full(store)) {
         has_more = releases_turn(store, now_ms);
         has_more = drops_turn(store) || has_more;
-        crashed_age(store, now_ms);
-        finished_age(store, now_ms);
-        objects_age(store, now_ms);
+        has_more = crashed_age(store, now_ms) || has_more;
+        has_more = finished_age(store, now_ms) || has_more;
+        has_more = objects_age(store, now_ms) || has_more;
         instances_age(store, now_ms);
     }
+    has_more = objects_tell(store) || has_more;
     offer_all(store);
     bodies_trim(store);
     return has_more || store->has_unpolled || !list_is_empty(&store->ready_fetches) ||

@@ -152,22 +152,46 @@ store_upload(struct store *store, const struct uid *uid, const struct uid *insta
     put_record(store, &key, &store->value);
 }
 
-void
+bool
+objects_tell(struct store *store)
+{
+    const struct store_callbacks *callbacks = &store->options.callbacks;
+    struct list_link *link;
+    for (int slice = LIMIT_INTENT_SLICE; (link = list_first(&store->objects_waiting)) != NULL;
+         slice--) {
+        struct object_waiting *waiting = container_of(link, struct object_waiting, link);
+        if (waiting->batch > store->durable_batch) {
+            return false;
+        }
+        if (slice == 0) {
+            return true;
+        }
+        list_remove(link);
+        callbacks->on_object_unreferenced(callbacks->arg, &waiting->object);
+        free(waiting);
+    }
+    return false;
+}
+
+bool
 objects_age(struct store *store, int64_t now_ms)
 {
     store->now_ms = now_ms;
     struct list_link *link;
-    for (int slice = LIMIT_INTENT_SLICE; slice > 0 && (link = list_first(&store->uploads)) != NULL;
-         slice--) {
+    for (int slice = LIMIT_INTENT_SLICE; (link = list_first(&store->uploads)) != NULL; slice--) {
         struct object_entry *object = container_of(link, struct object_entry, upload_link);
         if (object->upload.at_ms + store->options.upload_grace_ms > now_ms) {
-            return;
+            return false;
+        }
+        if (slice == 0) {
+            return true;
         }
         end_upload(store, object);
         if (object->refs_count == 0 && !object->is_deleting) {
             begin_delete(store, object, NULL);
         }
     }
+    return false;
 }
 
 bool
@@ -190,26 +214,46 @@ store_object_gone(const struct store *store, const struct uid *uid, struct uid *
     return gone_find(store->gone, uid, task, at_ms);
 }
 
-static bool
-parent_refers(const struct store *store, const struct hold *parent, const struct uid *uid)
+static int
+compare_uids(const void *a, const void *b)
+{
+    return uid_compare(a, b);
+}
+
+// A task may have thousands, and each is asked for: its body is read once.
+static void
+learn_objects(struct store *store, struct held *held)
 {
     struct task task = {0};
     struct arena arena;
-    bool found = false;
+    struct bytes uids = {0};
     arena_init(&arena);
-    if (store->options.codec->unpack(parent->body, &arena, &task)) {
-        for (size_t resource_index = 0; resource_index < task.resources_count && !found;
-             resource_index++) {
-            found = uid_equal(&task.resources[resource_index].uid, uid);
-        }
+    if (store->options.codec->unpack(held->hold.body, &arena, &task)) {
+        (void)objects_of(store, &task, &uids);
     }
     arena_fini(&arena);
-    return found;
+    held->knows_objects = true;
+    held->objects_count = uids.len / sizeof(struct uid);
+    held->objects = (struct uid *)uids.data;
+    if (held->objects_count > 0) {
+        qsort(held->objects, held->objects_count, sizeof(struct uid), compare_uids);
+    }
+}
+
+static bool
+parent_refers(struct store *store, struct hold *parent, const struct uid *uid)
+{
+    struct held *held = container_of(parent, struct held, hold);
+    if (!held->knows_objects) {
+        learn_objects(store, held);
+    }
+    return held->objects_count > 0 && bsearch(uid, held->objects, held->objects_count,
+                                              sizeof(struct uid), compare_uids) != NULL;
 }
 
 bool
-store_object_may_use(const struct store *store, const struct uid *uid, const struct uid *instance,
-                     const struct hold *parent)
+store_object_may_use(struct store *store, const struct uid *uid, const struct uid *instance,
+                     struct hold *parent)
 {
     const struct object_entry *object = find(store, uid);
     if (object == NULL || object->is_deleting) {
@@ -263,17 +307,7 @@ object_adopt_upload(struct store *store, const struct uid *uid, const struct upl
     object->is_upload = true;
     object->upload = *upload;
     store->uploads_count++;
-    // In order of age: few are out of it, for they are read in order of their random uids once.
-    struct list_link *link = store->uploads.head.prev;
-    while (link != &store->uploads.head &&
-           container_of(link, struct object_entry, upload_link)->upload.at_ms > upload->at_ms) {
-        link = link->prev;
-    }
-    struct list_link *own = &object->upload_link;
-    own->prev = link;
-    own->next = link->next;
-    link->next->prev = own;
-    link->next = own;
+    list_append(&store->uploads, &object->upload_link);
 }
 
 void
@@ -284,15 +318,42 @@ object_adopt_deletion(struct store *store, const struct uid *uid)
     store->deletions_count++;
 }
 
+static int
+compare_ages(const void *a, const void *b)
+{
+    const struct object_entry *left = *(const struct object_entry *const *)a;
+    const struct object_entry *right = *(const struct object_entry *const *)b;
+    return (left->upload.at_ms > right->upload.at_ms) - (left->upload.at_ms < right->upload.at_ms);
+}
+
+// They were read in the order of their uids.
+static void
+sort_uploads(struct store *store)
+{
+    size_t uploads_count = 0;
+    struct object_entry **uploads = xmalloc((store->uploads_count + 1) * sizeof(*uploads));
+    struct list_link *link;
+    while ((link = list_first(&store->uploads)) != NULL) {
+        list_remove(link);
+        uploads[uploads_count++] = container_of(link, struct object_entry, upload_link);
+    }
+    qsort(uploads, uploads_count, sizeof(*uploads), compare_ages);
+    for (size_t at = 0; at < uploads_count; at++) {
+        list_append(&store->uploads, &uploads[at]->upload_link);
+    }
+    free(uploads);
+}
+
 void
 objects_settle_recovered(struct store *store)
 {
+    sort_uploads(store);
     struct map_cursor cursor = {0};
     while (map_next(store->objects, &cursor)) {
         const struct object_entry *object = cursor.value;
         if (object->is_deleting) {
             struct object_waiting *waiting = xcalloc(1, sizeof *waiting);
-            waiting->object = object->object; // its intent is durable: told with the first batch
+            waiting->object = object->object; // its intent is durable
             list_append(&store->objects_waiting, &waiting->link);
         }
     }

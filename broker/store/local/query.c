@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hex.h"
 #include "base/memory.h"
 #include "store/local/state.h"
 
@@ -60,9 +61,7 @@ resources_value(struct arena *arena, const struct task *task)
                   resource->size >= 0 ? value_int(resource->size) : value_null());
         if (resource->has_sha256) {
             char hex[65];
-            for (size_t byte_index = 0; byte_index < sizeof resource->sha256; byte_index++) {
-                snprintf(hex + 2 * byte_index, 3, "%02x", resource->sha256[byte_index]);
-            }
+            hex_format(resource->sha256, sizeof resource->sha256, hex);
             value_put(arena, &map, "sha256", value_text(arena, hex));
         }
         value_put(arena, &map, "flags", value_int(resource->flags));

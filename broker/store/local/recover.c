@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/local/scan.h"
@@ -38,18 +39,13 @@ struct recovery {
 static void
 hex_of(struct span key, char text[2 * RECORD_KEY_MAX + 1])
 {
-    for (size_t byte_index = 0; byte_index < key.len && byte_index < RECORD_KEY_MAX; byte_index++) {
-        static const char digits[] = "0123456789abcdef";
-        text[2 * byte_index] = digits[key.data[byte_index] >> 4];
-        text[2 * byte_index + 1] = digits[key.data[byte_index] & 15];
-        text[2 * byte_index + 2] = '\0';
-    }
+    hex_format(key.data, key.len < RECORD_KEY_MAX ? key.len : RECORD_KEY_MAX, text);
 }
 
 static bool
 corrupt(struct recovery *recovery, struct span key, const char *reason)
 {
-    char text[2 * RECORD_KEY_MAX + 1] = "";
+    char text[2 * RECORD_KEY_MAX + 1];
     hex_of(key, text);
     problem_set(recovery->problem, ZKT_STORE_CORRUPT,
                 "the store's record %c %s is damaged: %s. Look with zkarton store check",
@@ -73,7 +69,7 @@ static bool
 set_aside(struct recovery *recovery, struct span key, struct span value, const char *reason)
 {
     struct store *store = recovery->store;
-    char text[2 * RECORD_KEY_MAX + 1] = "";
+    char text[2 * RECORD_KEY_MAX + 1];
     hex_of(key, text);
     log_error("RECORD-DAMAGED", "key=%s reason=\"%s\"", text, reason);
     struct key aside = {.len = 1};

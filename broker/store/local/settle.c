@@ -330,18 +330,21 @@ store_rematched(struct store *store, struct hold *hold, uint64_t generation)
     entry_matched(entry_at(store, held->entry), generation);
 }
 
-void
+bool
 crashed_age(struct store *store, int64_t now_ms)
 {
     struct heap_node *node;
     store->now_ms = now_ms;
     uint64_t slice_end = store->unrefs_count + LIMIT_INTENT_SLICE; // tasks and what they let go
-    for (uint64_t dropped_count = 0; store->unrefs_count + dropped_count < slice_end &&
-                                     (node = heap_first(&store->crashing)) != NULL &&
+    for (uint64_t dropped_count = 0; (node = heap_first(&store->crashing)) != NULL &&
                                      node->key + store->options.crashed_ttl_ms <= now_ms;
          dropped_count++) {
+        if (store->unrefs_count + dropped_count >= slice_end) {
+            return true;
+        }
         drop_entry(store, container_of(node, struct consumer_entry, crashing)->crashed_head);
     }
+    return false;
 }
 
 // ---- Damage

@@ -135,7 +135,7 @@ struct instance_entry {
 struct object_entry {
     struct uid object;
     uint32_t refs_count;
-    bool is_upload, is_deleting, is_told;
+    bool is_upload, is_deleting;
     struct upload_value upload;
     struct list_link upload_link; // by age
 };
@@ -150,6 +150,9 @@ struct held {
     uint32_t children_count;
     size_t children_bytes;
     int64_t started_ms;
+    struct uid *objects; // of its task, sorted; owned; NULL: not asked for yet, or none
+    size_t objects_count;
+    bool knows_objects;
 };
 
 // One held child: its entry, and what its record says of it.
@@ -248,6 +251,7 @@ struct store {
     bool has_unpolled;     // store_poll stopped before the last completion
     uint64_t unrefs_count; // references to objects given up, ever: they count in slices
     uint64_t next_sequence;
+    uint64_t durable_batch;
     uint64_t durable_sequence, committing_sequence;
     uint64_t next_delivery, delivery_bound_durable, delivery_bound_committing,
         delivery_bound_wanted;
@@ -409,7 +413,11 @@ object_adopt_deletion(struct store *store, const struct uid *uid);
 // Delete intents go on; upload holds are in order of age again.
 void
 objects_settle_recovered(struct store *store);
-void
+// objects_tell hands over what nothing refers to any more, as far as that is durable. It, and the
+// ages below, do one slice and answer whether there is more.
+bool
+objects_tell(struct store *store);
+bool
 objects_age(struct store *store, int64_t now_ms);
 
 // ---- settle.c
@@ -422,7 +430,7 @@ end_damaged(struct store *store, uint32_t index, const char *reason);
 // memory if it has objects.
 void
 drop_entry(struct store *store, uint32_t index);
-void
+bool
 crashed_age(struct store *store, int64_t now_ms);
 // delayed_drop ends the delays of a consumer that was dropped.
 void
@@ -437,7 +445,7 @@ crashed_append(struct store *store, uint32_t index);
 // ---- finished.c
 void
 finished_remember(struct store *store, const struct uid *root, uint64_t sequence, int64_t ended_ms);
-void
+bool
 finished_age(struct store *store, int64_t now_ms);
 // finished_first and finished_next walk those of an analysis, oldest first; 0: no more.
 uint32_t

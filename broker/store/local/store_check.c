@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/map.h"
 #include "base/memory.h"
 #include "store/local/format.h"
@@ -321,13 +322,8 @@ struct dump {
 static struct value
 hex_text(struct arena *arena, struct span bytes)
 {
-    static const char digits[] = "0123456789abcdef";
     char *text = arena_alloc(arena, bytes.len * 2 + 1);
-    for (size_t byte_index = 0; byte_index < bytes.len; byte_index++) {
-        text[2 * byte_index] = digits[bytes.data[byte_index] >> 4];
-        text[2 * byte_index + 1] = digits[bytes.data[byte_index] & 15];
-    }
-    text[bytes.len * 2] = '\0';
+    hex_format(bytes.data, bytes.len, text);
     return value_text(arena, text);
 }
 

@@ -6,12 +6,14 @@
 
 #include "io/front.h"
 
-enum { MESSAGES_COUNT = 6, LARGE_BYTES = 64 << 10 };
+enum { MESSAGES_COUNT = 6, LARGE_BYTES = 64 << 10, WRITTEN_BYTES = 64 << 10 };
 
-static void
+static size_t
 on_command(void *arg, struct span peer, const struct command *command)
 {
-    (void)arg, (void)peer, (void)command;
+    (void)peer, (void)command;
+    ++*(size_t *)arg;
+    return WRITTEN_BYTES;
 }
 
 static void
@@ -37,14 +39,18 @@ drain_all(struct front *front, size_t messages_max, int64_t until_ns, size_t *tu
     }
 }
 
-// What is large may ask for much: when the time of a turn is over, the next one waits.
+// What is large, or writes much, takes long: when the time of a turn is over, the next one waits.
 static void
 test_the_time_of_a_turn(void **state)
 {
+    static const char large[LARGE_BYTES];
+    static const char heartbeat[] = {(char)0x93, 3, 0, (char)0x80};
+    static const struct span messages[] = {{(const uint8_t *)large, sizeof large},
+                                           {(const uint8_t *)heartbeat, sizeof heartbeat}};
     (void)state;
-    size_t bad_count = 0;
+    size_t handled_count = 0;
     struct problem problem = {.text = ""};
-    const struct front_handlers handlers = {&bad_count, on_command, on_bad_frame};
+    const struct front_handlers handlers = {&handled_count, on_command, on_bad_frame};
     void *context = zmq_ctx_new();
     struct front *front = NULL;
     assert_int_equal(front_new(context, "tcp://127.0.0.1:*", &handlers, &front, &problem), ZKT_OK);
@@ -52,21 +58,23 @@ test_the_time_of_a_turn(void **state)
     int linger = 0;
     zmq_setsockopt(peer, ZMQ_LINGER, &linger, sizeof linger);
     assert_int_equal(zmq_connect(peer, front_address(front)), 0);
-    static const char large[LARGE_BYTES];
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 4; round++) {
+        const struct span message = messages[round / 2];
+        bool is_over = round % 2 == 0;
         for (int i = 0; i < MESSAGES_COUNT; i++) {
-            assert_int_equal(zmq_send(peer, large, sizeof large, 0), sizeof large);
+            assert_int_equal(zmq_send(peer, message.data, message.len, 0), message.len);
         }
         size_t turns_count = 0;
-        drain_all(front, 100, round == 0 ? 0 : INT64_MAX, &turns_count);
-        if (round == 0) {
+        drain_all(front, 100, is_over ? 0 : INT64_MAX, &turns_count);
+        if (is_over) {
             assert_int_equal(turns_count, MESSAGES_COUNT);
         }
     }
     size_t count = 1;
     assert_true(front_drain(front, 100, INT64_MAX, &count));
     assert_int_equal(count, 0);
-    assert_int_equal(bad_count, 2 * MESSAGES_COUNT);
+    assert_int_equal(handled_count, 4 * MESSAGES_COUNT);
+    assert_int_equal(front_counts(front)->bad_frames_count, 2 * MESSAGES_COUNT);
     front_destroy(&front);
     zmq_close(peer);
     zmq_ctx_term(context);
