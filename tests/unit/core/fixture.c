@@ -100,6 +100,12 @@ on_forget_peer(void *arg, struct span peer)
 struct fixture *
 fixture_new(uint64_t tasks_max)
 {
+    return fixture_new_with(tasks_max, &wire_task_codec);
+}
+
+struct fixture *
+fixture_new_with(uint64_t tasks_max, const struct task_codec *codec)
+{
     struct fixture *fixture = xcalloc(1, sizeof *fixture);
     arena_init(&fixture->arena);
     fixture->now_ms = 1000;
@@ -116,7 +122,7 @@ fixture_new(uint64_t tasks_max)
                     .random_uid = on_random_uid,
                     .fail = on_fail,
                     .forget_peer = on_forget_peer},
-        .store = {.codec = &wire_task_codec,
+        .store = {.codec = codec,
                   .tasks_max = tasks_max,
                   .crashed_ttl_ms = 3600000,
                   .upload_grace_ms = 3600000},

@@ -34,6 +34,9 @@ struct fixture {
 
 struct fixture *
 fixture_new(uint64_t tasks_max);
+// fixture_new_with: tasks are packed and unpacked by this codec; borrowed.
+struct fixture *
+fixture_new_with(uint64_t tasks_max, const struct task_codec *codec);
 void
 fixture_destroy(struct fixture **fixture_p);
 // fixture_say hands a command to the engine and makes turns until nothing waits. Returns its id.
