@@ -67,7 +67,9 @@ drops_count_objects(void **state)
     }
     store_drop_consumer(bench->store, consumer, bench->now_ms);
     uint64_t deletes_count = 0;
-    for (bool is_poll = false; bench->gone.len == 0; is_poll = !is_poll) {
+    size_t told_count = 0;
+    bool is_poll = false;
+    for (; bench->gone.len == 0 || told_count < TASKS_COUNT * OBJECTS_COUNT; is_poll = !is_poll) {
         if (is_poll) {
             store_poll(bench->store);
         } else {
@@ -79,6 +81,8 @@ drops_count_objects(void **state)
         uint64_t now_count = bench_stats(bench).deletes_count;
         assert_true(now_count <= deletes_count + LIMIT_INTENT_SLICE + OBJECTS_COUNT);
         deletes_count = now_count;
+        assert_true(bench->unreferenced.len <= told_count + LIMIT_INTENT_SLICE);
+        told_count = bench->unreferenced.len;
     }
     assert_int_equal(deletes_count, TASKS_COUNT * OBJECTS_COUNT);
 }

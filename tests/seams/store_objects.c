@@ -1,4 +1,5 @@
 // Objects: how long they live.
+#include "base/limits.h"
 #include "seams/store_suite.h"
 
 // Promise 8: an object lives exactly as long as a body refers to it.
@@ -55,7 +56,40 @@ objects_are_counted(void **state)
     assert_int_equal(bench->unreferenced.len, 3); // nobody used it in time
 }
 
+// After a restart, too, uploads that nobody used end in order of their age, some in a turn.
+static void
+old_uploads_end_in_slices(void **state)
+{
+    enum { UPLOADS_COUNT = 700 };
+    struct bench *bench = *state;
+    struct uid instance;
+    uint8_t sha256[32] = {1};
+    bench_uid(&instance, 5);
+    for (uint64_t n = 0; n < UPLOADS_COUNT; n++) {
+        struct uid object;
+        bench_uid(&object, 1000 + n * 37 % UPLOADS_COUNT); // not in the order of their uids
+        store_upload(bench->store, &object, &instance, 10, sha256, bench->now_ms);
+        bench->now_ms++;
+    }
+    bench_run(bench);
+    bench_reopen(bench);
+    bench_run(bench);
+    int64_t first_ms = bench->now_ms - UPLOADS_COUNT;
+    bench->now_ms = first_ms + bench->options.upload_grace_ms + UPLOADS_COUNT / 2;
+    while (store_turn(bench->store, bench->now_ms)) {
+        assert_true(bench_stats(bench).deletes_count % LIMIT_INTENT_SLICE == 0);
+    }
+    bench_run(bench);
+    assert_int_equal(bench->unreferenced.len, UPLOADS_COUNT / 2 + 1);
+    for (size_t n = 0; n < bench->unreferenced.len; n++) {
+        struct uid object;
+        bench_uid(&object, 1000 + n * 37 % UPLOADS_COUNT);
+        assert_true(uid_equal(&bench->unreferenced.items[n].uid, &object));
+    }
+}
+
 const struct store_case store_objects_cases[] = {
     STORE_CASE(objects_are_counted),
+    STORE_CASE(old_uploads_end_in_slices),
     {0},
 };
