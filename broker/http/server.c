@@ -17,6 +17,7 @@
 #include "http/objects.h"
 #include "http/reply.h"
 #include "http/s3_api.h"
+#include "http/watch.h"
 #include "object/object_bucket.h"
 
 enum {
@@ -25,8 +26,9 @@ enum {
     FILES_PER_CONNECTION = 4,     // of the files the process may open; ZeroMQ needs its own
     CONNECTIONS_SPARE = 64,       // accepted, for to be closed at once
     CONNECTION_BYTES = 128 << 10, // headers and the part of a body that is being read
-    IDLE_S = 10,                  // between requests, and until the headers of one are there
-    REQUEST_S = 60,               // without a byte, in a request
+    IDLE_S = 10,
+    HEAD_S = 30,
+    REQUEST_S = 60,
 };
 
 // What /metrics and /healthz say.
@@ -37,6 +39,8 @@ struct published {
 
 struct http_server {
     struct MHD_Daemon *daemon;
+    struct http_patience patience;
+    struct watch *watch;
     struct finishers *finishers;   // NULL: no objects
     struct object_store *objects;  // borrowed
     struct object_store *fallback; // borrowed
@@ -111,6 +115,31 @@ refuse(struct MHD_Connection *connection, unsigned status, enum zkt_err code, co
     return reply_problem(connection, status, &problem);
 }
 
+static struct watched *
+watched_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+// What the peer does with a request that has headers: MHD asks with each part of the body, and
+// without data at its end.
+static void
+note_progress(struct http_server *server, struct MHD_Connection *connection,
+              struct http_request *request, size_t data_len)
+{
+    struct watched *watched = watched_of(connection);
+    if (!request->has_headers) {
+        request->has_headers = true;
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  server->patience.request_s);
+        watch_begin(server->watch, watched, WATCH_BODY);
+    } else if (data_len > 0) {
+        watch_progress(server->watch, watched, data_len);
+    } else {
+        watch_begin(server->watch, watched, WATCH_ANSWER);
+    }
+}
+
 // Whether an S3 client asks: our own pages go first, whatever signature they bring.
 static bool
 is_s3(const struct http_server *server, struct MHD_Connection *connection,
@@ -137,10 +166,7 @@ on_request(void *arg, struct MHD_Connection *connection, const char *path, const
     if (request == NULL) {
         return MHD_NO;
     }
-    if (!request->has_headers) {
-        request->has_headers = true;
-        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)REQUEST_S);
-    }
+    note_progress(server, connection, request, *data_len);
     if (is_s3(server, connection, request, path)) {
         return s3_handle(server->objects, server->finishers, connection, &request->s3, method,
                          request->target, server->now_ms(), data, data_len);
@@ -199,7 +225,9 @@ on_completed(void *arg, struct MHD_Connection *connection, void **request_p,
 {
     struct http_server *server = arg;
     if (how == MHD_REQUEST_TERMINATED_COMPLETED_OK) { // the connection may serve another one
-        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
+        MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
+                                  server->patience.idle_s);
+        watch_begin(server->watch, watched_of(connection), WATCH_HEAD);
     }
     struct http_request *request = *request_p;
     if (request != NULL) {
@@ -218,10 +246,16 @@ static void
 on_connection(void *arg, struct MHD_Connection *connection, void **socket_context,
               enum MHD_ConnectionNotificationCode what)
 {
-    (void)connection;
-    (void)socket_context;
     struct http_server *server = arg;
-    server->connections_count += what == MHD_CONNECTION_NOTIFY_STARTED ? 1U : -1U;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        server->connections_count++;
+        *socket_context = watch_add(
+            server->watch,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd);
+    } else {
+        server->connections_count--;
+        watch_remove(server->watch, (struct watched **)socket_context); // before MHD closes it
+    }
 }
 
 // One too many is closed; libmicrohttpd itself would let it wait.
@@ -248,6 +282,14 @@ connections_max(void)
 
 // ---- Life
 
+static void
+fill_patience(struct http_patience *patience)
+{
+    patience->idle_s = patience->idle_s > 0 ? patience->idle_s : IDLE_S;
+    patience->head_s = patience->head_s > 0 ? patience->head_s : HEAD_S;
+    patience->request_s = patience->request_s > 0 ? patience->request_s : REQUEST_S;
+}
+
 enum zkt_err
 http_server_start(const struct http_options *options, struct http_server **server_p,
                   struct problem *problem)
@@ -265,11 +307,15 @@ http_server_start(const struct http_options *options, struct http_server **serve
     server->now_ms = options->now_ms != NULL ? options->now_ms : clock_wall_ms;
     server->port = port;
     server->connections_max = connections_max();
-    if (server->objects != NULL) {
+    server->patience = options->patience;
+    fill_patience(&server->patience);
+    err = watch_start(server->patience.head_s, server->patience.request_s, &server->watch, problem);
+    if (err == ZKT_OK && server->objects != NULL) {
         err = finishers_start(&server->finishers, problem);
     }
     if (err != ZKT_OK) {
         close(fd);
+        watch_stop(&server->watch);
         free(server);
         return err;
     }
@@ -282,10 +328,11 @@ http_server_start(const struct http_options *options, struct http_server **serve
         NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_CONNECTION_LIMIT,
         server->connections_max + CONNECTIONS_SPARE, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
         server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, server->patience.idle_s, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);
         finishers_stop(&server->finishers);
+        watch_stop(&server->watch);
         free(server);
         return problem_set(problem, ZKT_IO, "[http] listen %.200s: the HTTP server did not start",
                            options->listen);
@@ -320,6 +367,7 @@ http_server_stop(struct http_server **server_p)
     }
     MHD_stop_daemon(server->daemon);
     finishers_stop(&server->finishers);
+    watch_stop(&server->watch);
     if (listening != MHD_INVALID_SOCKET) {
         close(listening);
     }

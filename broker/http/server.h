@@ -10,6 +10,13 @@
 
 struct http_server;
 
+// How long a connection may take, in seconds; 0: what is said here.
+struct http_patience {
+    unsigned idle_s;    // 10: nothing comes, between requests and in the head of one
+    unsigned head_s;    // 30: from one request until the head of the next is whole
+    unsigned request_s; // 60: nothing moves in a request, or less than 64 KiB of its body came
+};
+
 struct http_options {
     const char *listen;            // "HOST:PORT", port 0: the kernel chooses
     struct object_store *objects;  // of kind "dir", or NULL: no objects here; borrowed
@@ -17,6 +24,7 @@ struct http_options {
     int64_t (*now_ms)(void);       // wall clock; NULL: the real one
     void (*on_bound)(void *arg, uint16_t port); // once, before the first request; or NULL
     void *arg;
+    struct http_patience patience;
 };
 
 // http_server_start binds and starts. ADDRESS_IN_USE, CONFIG_INVALID name the address.

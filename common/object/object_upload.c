@@ -227,7 +227,7 @@ object_upload_write(struct object_upload *upload, const void *data, size_t size,
 static enum zkt_err
 check(struct object_upload *upload, struct problem *problem)
 {
-    uint8_t md5[16];
+    uint8_t md5[16] = {0};
     if (upload->done_bytes != upload->meta.size) {
         return problem_set(problem, ZKT_INVALID,
                            "%" PRId64 " bytes came, %" PRId64 " were announced", upload->done_bytes,

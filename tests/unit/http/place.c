@@ -18,6 +18,12 @@
 int
 enter(void **state)
 {
+    return enter_with(state, (struct http_patience){.idle_s = 0});
+}
+
+int
+enter_with(void **state, struct http_patience patience)
+{
     struct place *place = calloc(1, sizeof *place);
     struct problem problem = {.text = ""};
     strncpy(place->directory, "/tmp/zkt-http-XXXXXX", sizeof place->directory - 1);
@@ -31,7 +37,8 @@ enter(void **state)
     struct object_dir_options options = {
         .path = objects, .secret_path = secret, .address = "", .url_ttl_s = 60, .keys_path = keys};
     assert_int_equal(object_dir_open(&options, &place->store, &problem), ZKT_OK);
-    struct http_options http = {.listen = "127.0.0.1:0", .objects = place->store};
+    struct http_options http = {
+        .listen = "127.0.0.1:0", .objects = place->store, .patience = patience};
     assert_int_equal(http_server_start(&http, &place->server, &problem), ZKT_OK);
     char *address = xasprintf("http://127.0.0.1:%u", http_server_port(place->server));
     object_dir_set_address(place->store, address);
@@ -80,6 +87,26 @@ send_all(int fd, const void *data, size_t len)
         at += sent;
         len -= (size_t)sent;
     }
+}
+
+int
+begin_upload(const struct place *place, const struct uid *uid, size_t size)
+{
+    char *zeroes = xcalloc(1, size);
+    char *in = put_target(place, uid, zeroes, size);
+    char *head = xasprintf("PUT %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nContent-Length: %zu\r\n"
+                           "Expect: 100-continue\r\n\r\n",
+                           in, http_server_port(place->server), size);
+    int fd = dial(place);
+    send_all(fd, head, strlen(head));
+    static const char continues[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    char said[sizeof continues - 1];
+    assert_int_equal(recv(fd, said, sizeof said, MSG_WAITALL), sizeof said);
+    assert_memory_equal(said, continues, sizeof said);
+    free(head);
+    free(in);
+    free(zeroes);
+    return fd;
 }
 
 // Sends head and body, reads to the end, answers the status; the whole answer in *answer.
@@ -170,4 +197,13 @@ is_there(const struct place *place, const struct uid *uid)
     struct object_info info;
     struct problem problem;
     return object_store_head(place->store, uid, &info, &problem) == ZKT_OK;
+}
+
+bool
+is_empty(const struct place *place)
+{
+    char *list = xasprintf("find %s/objects -type f | grep -q .", place->directory);
+    bool has_files = system(list) == 0;
+    free(list);
+    return !has_files;
 }

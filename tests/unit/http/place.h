@@ -14,9 +14,14 @@ struct place {
 int
 enter(void **state);
 int
+enter_with(void **state, struct http_patience patience);
+int
 leave(void **state);
 int
 dial(const struct place *place);
+// Begins an upload of zeroes; its socket, when the server waits for the body.
+int
+begin_upload(const struct place *place, const struct uid *uid, size_t size);
 void
 send_all(int fd, const void *data, size_t len);
 // Sends head and body, reads to the end, answers the status (0: no answer); the whole answer in
@@ -41,3 +46,6 @@ char *
 get_target(const struct place *place, const struct uid *uid, int64_t age_s);
 bool
 is_there(const struct place *place, const struct uid *uid);
+// Whether the store has no file, be it of an upload.
+bool
+is_empty(const struct place *place);
