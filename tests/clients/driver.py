@@ -6,6 +6,8 @@ import subprocess
 import threading
 import time
 
+from support.processes import Process
+
 DEADLINE_S = 30
 
 
@@ -14,8 +16,8 @@ class Driver:
         self.name = name
         self.stderr_path = os.path.join(folder, f"{name}.stderr")
         with open(self.stderr_path, "ab") as stderr:
-            self.process = subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, stderr=stderr)
+            self.process = Process(command, env=environment, cwd=folder, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=stderr)
         self.changed = threading.Condition()
         self.answers = {}
         self.events = []

@@ -22,6 +22,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.broker import Broker, LineReader, tests_dir  # noqa: E402
+from support.processes import Process  # noqa: E402
 from support.seaweedfs import SeaweedFS  # noqa: E402
 from support.zkp import Peer  # noqa: E402
 
@@ -55,8 +56,8 @@ def free_port():
 @contextlib.contextmanager
 def server(args, ready):
     """A foreign server until the block ends; ready() is called until it does not raise."""
-    process = subprocess.Popen([str(arg) for arg in args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    process = Process([str(arg) for arg in args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -108,8 +109,8 @@ class Side:
     """A bench_client process that says "ready" and prints one line at its end."""
 
     def __init__(self, running, *args):
-        self.process = subprocess.Popen([program("bench_client"), *[str(arg) for arg in args]], env=running.environment,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = Process([program("bench_client"), *[str(arg) for arg in args]], env=running.environment,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         LineReader(self.process.stderr).wait_for("ready", 120)
 
     def start(self):
@@ -225,8 +226,8 @@ def karton():
             with open(ini, "w", encoding="utf-8") as file:
                 file.write(f"[s3]\nsecret_key = SK\naccess_key = AK\naddress = {s3.address}\nbucket = karton\n"
                            f"[redis]\nhost = 127.0.0.1\nport = {redis_port}\n")
-            system = subprocess.Popen([os.path.join(venv, "bin/karton-system"), "--config-file", ini, "--setup-bucket"],
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            system = Process([os.path.join(venv, "bin/karton-system"), "--config-file", ini, "--setup-bucket"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             SYSTEM["pid"] = system.pid
             log = LineReader(system.stderr)
             reader = threading.Thread(target=lambda: drain_until_end(system.stderr), daemon=True)

@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 from support.broker import Broker, LineReader, until  # noqa: E402
+from support.processes import Process  # noqa: E402
 from support.proxy import Proxy  # noqa: E402
 from support.python_client import environment  # noqa: E402
 
@@ -112,8 +113,8 @@ class Recorder(Proxy):
 class Program:
     def __init__(self, broker, address, source, *words):
         env = dict(environment(broker), KARTON_BROKER_ADDRESS=address)
-        self.process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(source), *words], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, env=env, cwd=broker.dir)
+        self.process = Process([sys.executable, "-c", textwrap.dedent(source), *words], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, env=env, cwd=broker.dir)
         self.out = LineReader(self.process.stdout)
 
     def told(self, word, timeout_s=120):

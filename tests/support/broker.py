@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from support.processes import Process
+
 SOURCE = os.environ.get("ZKT_SOURCE_DIR", os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 DEADLINE_S = 30
 
@@ -100,8 +102,8 @@ class Broker:
 
     def _spawn(self):
         self._write_ini()
-        self.process = subprocess.Popen([os.path.join(bin_dir(), "zkarton-broker"), "-c", self.ini, *self.args],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.process = Process([os.path.join(bin_dir(), "zkarton-broker"), "-c", self.ini, *self.args],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.log = LineReader(self.process.stderr)
 
     def start_quietly(self):
@@ -132,7 +134,7 @@ class Broker:
         return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def spawn(self, *args, **options):
-        return subprocess.Popen(list(args), env=self.environment, cwd=self.dir, stdin=subprocess.DEVNULL, **options)
+        return Process(list(args), env=self.environment, cwd=self.dir, stdin=subprocess.DEVNULL, **options)
 
     def kill(self):
         self.process.kill()

@@ -12,6 +12,7 @@ import tempfile
 import time
 
 from support.broker import SOURCE, Broker, LineReader
+from support.processes import Process
 from support.seaweedfs import SeaweedFS, free_ports
 from support.zkp import Peer
 
@@ -44,7 +45,7 @@ class Redis:
         return "unix://" + self.path
 
     def __enter__(self):
-        self.process = subprocess.Popen(
+        self.process = Process(
             ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no",
              "--dir", self.dir], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.log = LineReader(self.process.stdout)
@@ -84,8 +85,8 @@ class Side:
         return self.spawn_command(self.command(program, *args), **more)
 
     def spawn_command(self, command, **more):
-        process = subprocess.Popen(command, cwd=self.dir, env=dict(self.environment, **more),
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = Process(command, cwd=self.dir, env=dict(self.environment, **more),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         self.processes.append(process)
         self.logs[process.pid] = LineReader(process.stderr)
         return process

@@ -2,7 +2,6 @@
 
 With ZKT_INSTALLED it is the one that this interpreter has installed.
 """
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import textwrap
 import unittest
 
 from support.broker import DEADLINE_S, SOURCE, LineReader
+from support.processes import Process
 
 PACKAGE = os.path.join(SOURCE, "worker", "python")
 IS_INSTALLED = bool(os.environ.get("ZKT_INSTALLED"))
@@ -35,10 +35,6 @@ def environment(broker=None):
     return env
 
 
-def die_with_the_test():
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
 class Program:
     """A Python program as a process; its stderr and stdout are read together."""
 
@@ -46,10 +42,9 @@ class Program:
         self.path = os.path.join(broker.dir, f"service_{os.urandom(4).hex()}.py")
         with open(self.path, "w", encoding="utf-8") as file:
             file.write(textwrap.dedent(source))
-        self.process = subprocess.Popen([sys.executable, self.path, *args], stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=broker.dir,
-                                        start_new_session=True, preexec_fn=die_with_the_test,
-                                        env=dict(environment(broker), **(env or {})))
+        self.process = Process([sys.executable, self.path, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, cwd=broker.dir, start_new_session=True,
+                               env=dict(environment(broker), **(env or {})))
         self.out = LineReader(self.process.stdout)
 
     @property

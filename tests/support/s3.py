@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 from support.broker import SOURCE
+from support.processes import Process
 from support.seaweedfs import SeaweedFS, free_ports
 
 DEADLINE_S = 30
@@ -57,7 +58,7 @@ class Versitygw:
 
     def start(self):
         with open(os.path.join(self.dir, "log"), "ab") as log:
-            self.process = subprocess.Popen(
+            self.process = Process(
                 [self.program, "--port", f"127.0.0.1:{self.port}", *self.gateway_args, "posix", *self.args, self.data], cwd=self.dir,
                 env=dict(os.environ, TMPDIR=self.dir, ROOT_ACCESS_KEY=self.access_key, ROOT_SECRET_KEY=self.secret_key),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)

@@ -10,6 +10,8 @@ import time
 import urllib.error
 import urllib.request
 
+from support.processes import Process
+
 DEADLINE_S = 60
 ATTEMPTS = 3
 PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc",
@@ -26,6 +28,13 @@ def free_ports(count):
     finally:
         for one in sockets:
             one.close()
+
+
+def remove_sockets(ports):
+    """What a killed one leaves: it puts them there whatever TMPDIR says."""
+    for port in ports:
+        for path in glob.glob(f"/tmp/seaweedfs-*-{port}.sock"):
+            os.unlink(path)
 
 
 class SeaweedFS:
@@ -51,7 +60,7 @@ class SeaweedFS:
         data = os.path.join(self.dir, "data")
         os.makedirs(data, exist_ok=True)
         with open(os.path.join(self.dir, "log"), "wb") as log:
-            self.process = subprocess.Popen(
+            self.process = Process(
                 [self.program, f"-logdir={self.dir}", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=0",
                  "-master.volumeSizeLimitMB=64", "-volume.preStopSeconds=0", "-s3", f"-s3.config={config}",
                  "-s3.port.iceberg=0", "-s3.port.lance=0", *(f"-{name}={port}" for name, port in ports.items())],
@@ -88,9 +97,7 @@ class SeaweedFS:
             self.process.kill()  # it takes 15 s over a SIGTERM
         if self.process is not None:
             self.process.wait()
-        for port in (self.ports or {}).values():  # it puts them there whatever TMPDIR says
-            for path in glob.glob(f"/tmp/seaweedfs-*-{port}.sock"):
-                os.unlink(path)
+        remove_sockets((self.ports or {}).values())
 
     def __enter__(self):
         return self.start()

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 from support.broker import Broker, bin_dir
+from support.processes import Process
 from support.zkp import Peer, task
 
 
@@ -92,7 +93,7 @@ class StartTest(unittest.TestCase):
         with Broker() as broker:
             broker.stop()
             path = os.path.join(broker.dir, "broker.log")
-            process = subprocess.Popen([os.path.join(bin_dir(), "zkarton-broker"), "-c", broker.ini, "--log-file", path])
+            process = Process([os.path.join(bin_dir(), "zkarton-broker"), "-c", broker.ini, "--log-file", path])
             try:
                 self._wait_for_line(path)
                 os.rename(path, path + ".1")

@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 from support.broker import Broker, LineReader, bin_dir
+from support.processes import Process
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -14,9 +15,9 @@ class Service:
     """A command in the background that has registered; ended by pid."""
 
     def __init__(self, broker, *args, ready="SESSION-OPENED"):
-        self.process = subprocess.Popen([os.path.join(bin_dir(), "zkarton"), *args], env=broker.environment,
-                                        cwd=broker.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE)
+        self.process = Process([os.path.join(bin_dir(), "zkarton"), *args], env=broker.environment,
+                               cwd=broker.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE)
         self.log = LineReader(self.process.stderr)
         try:
             self.log.wait_for(ready)
@@ -128,8 +129,8 @@ class WithoutBrokerTest(unittest.TestCase):
     def test_a_closed_pipe_is_0(self):
         lines = b'{"filters": [], "headers": {}}\n' * 20000
         reader, writer = os.pipe()
-        process = subprocess.Popen([os.path.join(bin_dir(), "zkarton"), "match", "--jsonl"], stdin=subprocess.PIPE,
-                                   stdout=writer, stderr=subprocess.PIPE)
+        process = Process([os.path.join(bin_dir(), "zkarton"), "match", "--jsonl"], stdin=subprocess.PIPE,
+                          stdout=writer, stderr=subprocess.PIPE)
         os.close(writer)
         os.close(reader)
         _, err = process.communicate(lines, timeout=30)
@@ -262,10 +263,10 @@ class CommandTest(unittest.TestCase):
             self.assertEqual(self.run_ok("match", "type=match", "-o", "name").split(), ["t.match"])
 
     def test_logs_and_events_as_they_come(self):  # L2, S13
-        logs = subprocess.Popen([bin_dir() + "/zkarton", "logs", "-v", "--level", "warning", "t.logs"],
-                                env=self.broker.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        events = subprocess.Popen([bin_dir() + "/zkarton", "watch", "-v", "-o", "json"], env=self.broker.environment,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        logs = Process([bin_dir() + "/zkarton", "logs", "-v", "--level", "warning", "t.logs"],
+                       env=self.broker.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        events = Process([bin_dir() + "/zkarton", "watch", "-v", "-o", "json"], env=self.broker.environment,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             for process in (logs, events):
                 LineReader(process.stderr).wait_for("connected")
@@ -296,8 +297,8 @@ class CommandTest(unittest.TestCase):
     def on_terminal(self, *args, **environment):
         """What a person would see: (exit code, bytes of the terminal)."""
         leader, follower = pty.openpty()
-        process = subprocess.Popen([bin_dir() + "/zkarton", *args], env=dict(self.broker.environment, **environment),
-                                   stdin=follower, stdout=follower, stderr=follower)
+        process = Process([bin_dir() + "/zkarton", *args], env=dict(self.broker.environment, **environment),
+                          stdin=follower, stdout=follower, stderr=follower)
         os.close(follower)
         seen = b""
         while True:

@@ -17,6 +17,7 @@ import msgpack
 
 from support.broker import Broker, until
 from support.karton import DEADLINE_S, PACKAGE, PROGRAMS, Zkarton, pages
+from support.processes import Process
 from support.zkp import Peer, task
 
 PATIENCE_MS = 600_000  # our peers say no heartbeats
@@ -193,9 +194,9 @@ class Behaviour(unittest.TestCase):
 
     def test_logs(self):
         """S13, S14, P14: Karton's record, to Karton's log consumer."""
-        logger = subprocess.Popen(self.side.command(os.path.join(PROGRAMS, "logger.py")), cwd=self.side.dir,
-                                  env=dict(self.side.environment, LEVEL="ERROR"), stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        logger = Process(self.side.command(os.path.join(PROGRAMS, "logger.py")), cwd=self.side.dir,
+                         env=dict(self.side.environment, LEVEL="ERROR"), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(logger.communicate)
         self.addCleanup(logger.kill)
         process = self.start("logs")
@@ -269,8 +270,8 @@ class Behaviour(unittest.TestCase):
 
     def test_forked_process(self):
         """A child may begin an analysis; what belongs to the parent's task is the parent's to send."""
-        process = subprocess.Popen(self.side.command(BEHAVES), cwd=self.side.dir, env=dict(self.side.environment, SELF="forks"),
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = Process(self.side.command(BEHAVES), cwd=self.side.dir, env=dict(self.side.environment, SELF="forks"),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
         worker = self.peer_worker("forks.seen", [{"type": "forked"}])

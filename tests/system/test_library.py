@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 from support.broker import Broker, LineReader, tests_dir
+from support.processes import Process
 
 
 class LibraryTest(unittest.TestCase):
@@ -64,8 +65,8 @@ class LibraryTest(unittest.TestCase):
 
     def wait_for_step(self, step):
         """The first line of the journal with that step; it is written through, so a reader sees it grow."""
-        follower = subprocess.Popen(["tail", "-n", "+1", "-F", self.journal], stdout=subprocess.PIPE,
-                                    stderr=subprocess.DEVNULL)
+        follower = Process(["tail", "-n", "+1", "-F", self.journal], stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL)
         try:
             return LineReader(follower.stdout).wait_for(step).split()
         finally:

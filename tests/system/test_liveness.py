@@ -6,6 +6,7 @@ import time
 import unittest
 
 from support.broker import Broker, bin_dir
+from support.processes import Process
 from support.zkp import Peer, task
 
 EXPIRY_S = 1.0
@@ -231,8 +232,8 @@ class LeaseTest(unittest.TestCase):
 class WaitingTest(unittest.TestCase):
     def test_waiting_for_a_broker_costs_next_to_nothing(self):
         env = dict(os.environ, KARTON_BROKER_ADDRESS="tcp://127.0.0.1:1")
-        worker = subprocess.Popen([os.path.join(bin_dir(), "zkarton"), "exec", "waiting", "x=y", "--", "true"], env=env,
-                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        worker = Process([os.path.join(bin_dir(), "zkarton"), "exec", "waiting", "x=y", "--", "true"], env=env,
+                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             with self.assertRaises(subprocess.TimeoutExpired):
                 worker.wait(8)  # longer than a WELCOME may take

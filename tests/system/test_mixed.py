@@ -7,6 +7,7 @@ import sys
 import unittest
 
 from support.broker import SOURCE, Broker, bin_dir, tests_dir, until
+from support.processes import Process
 from support.zkp import Peer
 
 TASKS = 10000
@@ -32,8 +33,8 @@ class MixedTest(unittest.TestCase):
     def spawn(self, name, *args):
         environment = dict(self.broker.environment, PYTHONPATH=os.path.join(SOURCE, "worker", "python"), JOURNAL=self.journal(name))
         with open(os.path.join(self.broker.dir, name + ".stderr"), "ab") as stderr:
-            self.workers[name] = subprocess.Popen(args, env=environment, cwd=self.broker.dir, stdin=subprocess.DEVNULL,
-                                                  stdout=subprocess.DEVNULL, stderr=stderr)
+            self.workers[name] = Process(args, env=environment, cwd=self.broker.dir, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.DEVNULL, stderr=stderr)
         self.broker.log.wait_for("WORKER-JOINED", 60)
 
     def query(self, what):

@@ -12,6 +12,7 @@ import urllib.request
 import uuid
 
 from support.broker import SOURCE, Broker, bin_dir, until
+from support.processes import Process
 from support.proxy import Proxy
 from support.seaweedfs import SeaweedFS
 from support.zkp import Peer, task
@@ -106,7 +107,7 @@ class Large:
                      check + " && zkarton send type=child -r sample=in/sample") as worker, \
                 Service(self.broker, "exec", "t.child", "type=child", "--", "sh", "-c", check) as child:
             self.proxy.cut("up", self.SIZE // 2)
-            sender = subprocess.Popen([os.path.join(bin_dir(), "zkarton"), "send", "type=large", "-r", "sample=" + path,
+            sender = Process([os.path.join(bin_dir(), "zkarton"), "send", "type=large", "-r", "sample=" + path,
                                        "--timeout", "10m"], env=self.broker.environment, stdout=subprocess.PIPE,
                                       stderr=subprocess.DEVNULL)
             pids = {"broker": self.broker.process.pid, "worker": worker.process.pid, "child": child.process.pid, "sender": sender.pid}

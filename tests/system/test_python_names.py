@@ -2,11 +2,11 @@
 import importlib
 import inspect
 import os
-import subprocess
 import sys
 import unittest
 
 from support import python_client
+from support.processes import Process
 
 import zkarton  # noqa: F401
 from zkarton import _absent
@@ -30,7 +30,7 @@ from zkarton.asyncio.resource import LocalResource, RemoteResource, Resource, Re
 class NamesTest(unittest.TestCase):
     def test_common_imports(self):
         # Each in a program of its own: what one module imports may hide what another lacks.
-        programs = [subprocess.Popen([sys.executable, "-c", line], env=python_client.environment())
+        programs = [Process([sys.executable, "-c", line], env=python_client.environment())
                     for line in COMMON.strip().splitlines()]
         self.assertEqual([program.wait(60) for program in programs], [0] * len(programs))
 

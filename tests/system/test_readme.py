@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from support.broker import SOURCE, Broker, LineReader, bin_dir
+from support.processes import Process
 
 LASTING = ("logs", "exec")  # run until they are told to end
 ELSEWHERE = {"./dev": "the demo and test suites", "cmake": "the build"}
@@ -57,8 +58,8 @@ class ReadmeTest(unittest.TestCase):
         return words
 
     def run_lasting(self, words):
-        process = subprocess.Popen([os.path.join(bin_dir(), words[0]), *words[1:]], env=self.broker.environment,
-                                   cwd=self.broker.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = Process([os.path.join(bin_dir(), words[0]), *words[1:]], env=self.broker.environment,
+                          cwd=self.broker.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             with self.assertRaises(subprocess.TimeoutExpired):  # it must not end by itself
                 process.wait(0.7)
