@@ -7,7 +7,6 @@ Three ways: nothing (`guard = False`), the guard (a helper process), and a threa
 ctypes, which stands for all of a session done by an extension. A proxy before the broker sees when each of them says something.
 """
 import argparse
-import ctypes
 import json
 import os
 import subprocess

@@ -1,7 +1,6 @@
 """The broker as a process: what it binds, refuses, answers and leaves behind."""
 import contextlib
 import http.client
-import json
 import os
 import signal
 import socket

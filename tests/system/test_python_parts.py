@@ -1,11 +1,8 @@
 """Uploads in parts of the Python client, over the directory store and over SeaweedFS: what is cut, killed, refused, changed."""
 import asyncio
-import contextlib
-import glob
 import hashlib
 import io
 import os
-import threading
 import time
 import unittest
 import uuid
@@ -13,17 +10,14 @@ from unittest import mock
 
 from karton.core.config import Config
 
-from support.broker import Broker, until
-from support.proxy import Proxy
-from support.python_client import Program
+from support.python_transfers import PythonTransfers
 from support.s3 import s3_options, server_program
 from support.seaweedfs import SeaweedFS
 
-from zkarton import Producer, Resource, Task, _bus
+from zkarton import Resource, Task, _bus
 from zkarton.asyncio import Producer as AsyncProducer
 from zkarton.exceptions import ZkartonError
 from zkarton.karton._backend import KartonBackend
-from zkarton.test import ConfigMock
 
 PART_SIZE = 5 << 20
 CONTENT = os.urandom((4 * PART_SIZE) + 12345)  # five parts
@@ -61,43 +55,22 @@ def sender(package, define, send):
 """
 
 
-class Parts:
+class Parts(PythonTransfers):
     """The tests; what comes after them says over which store."""
 
-    def setUp(self):
-        self.proxy = self.enterContext(Proxy())
-        options = self.store_options()
-        options.setdefault("object", {}).update({"public_address": f"http://127.0.0.1:{self.proxy.port}",
-                                                 "multipart_threshold": "5MiB", "url_ttl": self.url_ttl()})
-        options["store"] = {"min_free": "1MiB"}
-        self.broker = Broker(options, args=self.ARGS)
-        self.addCleanup(self.broker.__exit__)
-        self.start()
-        self.config = ConfigMock({"broker": {"address": self.broker.endpoints["broker"]}})
-        self.producer = Producer(self.config, identity="tester")
-        self.addCleanup(self.producer.close)
+    CONTENT = CONTENT
+    READER = READER
 
-    def url_ttl(self):
-        return f"{SHORT_S}s" if self._testMethodName.startswith("test_addresses") else "1h"
+    def options(self):
+        options = super().options()
+        is_short = self._testMethodName.startswith("test_addresses")
+        options["object"].update({"multipart_threshold": "5MiB", "url_ttl": f"{SHORT_S}s" if is_short else "1h"})
+        return options
 
-    def start(self):
-        self.broker.start()
-        self.proxy.target = self.store_port()
-
-    def reader(self, source=READER):
-        program = Program(self.broker, source)
-        self.addCleanup(program.__exit__)
-        return program.registered()
-
-    def write(self, name, content=CONTENT):
-        path = os.path.join(self.broker.dir, name)
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
-
-    def done(self, task, finished=1, crashed=0):
-        summary = self.producer.wait(task.root_uid, 60)
-        self.assertEqual((summary.finished, summary.crashed), (finished, crashed))
+    def cut_between_parts(self):
+        sent = self.cut_while_sending(Resource("path", path=self.write("file")), "up", 3 * PART_SIZE)
+        self.proxy.refuse()  # the others too
+        return sent
 
     def test_every_kind_of_resource(self):
         program = self.reader()
@@ -144,42 +117,21 @@ class Parts:
 
     def test_broker_killed_between_parts(self):
         program = self.reader()
-        with self.cut_while_sending() as task:
-            self.broker.kill()
-            self.start()
-        self.done(task)
+        sent = self.cut_between_parts()
+        self.broker.kill()
+        self.start()
+        self.proxy.refuse(False)
+        self.done(sent())
         self.assertLess(self.proxy.passed["up"], len(CONTENT) + IN_FLIGHT + (1 << 20))
         self.assertEqual(program.stop(), 0)
 
     def test_addresses_that_end_between_parts(self):
         program = self.reader()
-        with self.cut_while_sending() as task:
-            time.sleep(SHORT_S + 0.2)  # longer than an address is good: that is what is tested
-        self.done(task)
-        self.assertEqual(program.stop(), 0)
-
-    @contextlib.contextmanager
-    def cut_while_sending(self):
-        """Runs what it surrounds while a task cannot go on, in the middle of its parts; then the task is sent."""
-        task = Task({"type": "read"}, {"r": Resource("path", path=self.write("file"))})
-        raised = []
-
-        def send():
-            try:
-                self.producer.send_task(task)
-            except BaseException as error:
-                raised.append(error)
-
-        self.proxy.cut("up", 3 * PART_SIZE, then_refuse=True)
-        thread = threading.Thread(target=send)
-        thread.start()
-        until("it is cut", lambda: self.proxy.cut_count == 1)
-        self.proxy.refuse()
-        yield task
+        sent = self.cut_between_parts()
+        time.sleep(SHORT_S + 0.2)  # longer than an address is good: that is what is tested
         self.proxy.refuse(False)
-        thread.join(60)
-        self.assertFalse(thread.is_alive())
-        self.assertEqual(raised, [])
+        self.done(sent())
+        self.assertEqual(program.stop(), 0)
 
     def test_what_takes_long_is_declared_again(self):
         session = self.producer.backend.session
@@ -222,11 +174,6 @@ class Parts:
 
 
 class DirPartsTest(Parts, unittest.TestCase):
-    ARGS = ()
-
-    def store_options(self):
-        return {}
-
     def backend(self):
         """karton-core's, as a service on zkarton-karton has it."""
         config = Config(check_sections=False)
@@ -234,9 +181,6 @@ class DirPartsTest(Parts, unittest.TestCase):
         backend = KartonBackend(config, "karton.service")
         self.addCleanup(backend.sessions.close)
         return backend
-
-    def objects(self):
-        return glob.glob(os.path.join(self.broker.data, "objects", "??", "*"))
 
     def test_objects_of_services_for_karton_core(self):
         """B1, B2: in parts too, and compared with what the task says about them."""
@@ -261,9 +205,6 @@ class DirPartsTest(Parts, unittest.TestCase):
         with self.assertRaisesRegex(ZkartonError, "5 were sent"):
             backend.download_object("any", uid)
 
-    def store_port(self):
-        return int(self.broker.endpoints["http"].rsplit(":", 1)[1])
-
 
 class S3PartsTest(Parts, unittest.TestCase):
     ARGS = ("--setup-bucket",)
@@ -272,8 +213,10 @@ class S3PartsTest(Parts, unittest.TestCase):
     def setUpClass(cls):
         cls.server = cls.enterClassContext(SeaweedFS(server_program("weed")))
 
-    def store_options(self):
-        return s3_options(self.server)
+    def options(self):
+        options = super().options()
+        store = s3_options(self.server)
+        return {**options, **store, "object": {**options["object"], **store["object"]}}
 
     def store_port(self):
         return self.server.ports["s3.port"]

@@ -3,16 +3,15 @@ import io
 import os
 import signal
 import subprocess
-import threading
 import time
+import unittest
 
 from support.broker import until
-from support.python_client import Program
-from system.test_transfers import CONTENT, TransfersTest
+from support.python_transfers import PythonTransfers
 
-from zkarton import Producer, Resource, Task
-from zkarton.test import ConfigMock
+from zkarton import Resource, Task
 
+CONTENT = os.urandom(3 << 20)
 READER = """
     import hashlib, os
     import zkarton
@@ -49,43 +48,10 @@ ASYNC = """
 TRIES_BEFORE = 6  # more than a client without patience would make
 
 
-class PythonTransfersTest(TransfersTest):
+class PythonTransfersTest(PythonTransfers, unittest.TestCase):
     OPTIONS = {"url_ttl": "1s"}
-
-    def setUp(self):
-        super().setUp()
-        self.producer = Producer(ConfigMock({"broker": {"address": self.broker.endpoints["broker"]}}), identity="tester")
-        self.addCleanup(self.producer.close)
-
-    def reader(self, source=READER + LOOP):
-        program = Program(self.broker, source)
-        self.addCleanup(program.__exit__)
-        return program.registered()
-
-    def send_on_a_thread(self, resource):
-        task = Task({"type": "read"}, {"r": resource})
-        raised = []
-
-        def send():
-            try:
-                self.producer.send_task(task)
-            except BaseException as error:
-                raised.append(error)
-
-        thread = threading.Thread(target=send)
-        thread.start()
-
-        def sent():
-            thread.join(30)
-            self.assertFalse(thread.is_alive())
-            self.assertEqual(raised, [])
-            return task
-
-        return sent
-
-    def done(self, task, finished=1, crashed=0):
-        summary = self.producer.wait(task.root_uid, 60)
-        self.assertEqual((summary.finished, summary.crashed), (finished, crashed))
+    CONTENT = CONTENT
+    READER = READER + LOOP
 
     def tried(self, count):
         until(f"{count} tries", lambda: self.proxy.connections_count >= count)
@@ -122,9 +88,7 @@ class PythonTransfersTest(TransfersTest):
 
     def test_upload_and_download_outlast_a_broker_that_is_started_again(self):
         program = self.reader()
-        self.proxy.cut("up", 1 << 20, then_refuse=True)
-        sent = self.send_on_a_thread(Resource("r", CONTENT))
-        until("it is cut", lambda: self.proxy.cut_count == 1)
+        sent = self.cut_while_sending(Resource("r", CONTENT), "up", 1 << 20)
         self.broker.kill()
         self.tried(self.proxy.connections_count + TRIES_BEFORE)
         self.start()
@@ -159,9 +123,7 @@ class PythonTransfersTest(TransfersTest):
 
     def test_an_upload_whose_answer_was_lost_is_done(self):
         program = self.reader()
-        self.proxy.cut("down", 1, then_refuse=True)
-        sent = self.send_on_a_thread(Resource("r", CONTENT))
-        until("it is cut", lambda: self.proxy.cut_count == 1)
+        sent = self.cut_while_sending(Resource("r", CONTENT), "down", 1)
         self.assertEqual(len(self.objects()), 1)  # it is there, and nobody was told
         time.sleep(2.2)  # longer than a URL is good
         self.proxy.refuse(False)

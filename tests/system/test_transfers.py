@@ -1,5 +1,4 @@
 """How the client library and the command line move bytes: what they survive, what they say, what they leave behind."""
-import glob
 import hashlib
 import json
 import os
@@ -13,8 +12,8 @@ import uuid
 
 import msgpack
 
-from support.broker import Broker, bin_dir, until
-from support.proxy import Proxy
+from support.broker import bin_dir
+from support.transfers import Transfers
 from support.zkp import Peer, task
 from system.test_cli import Service
 
@@ -22,34 +21,8 @@ CONTENT = os.urandom(3 << 20)
 SECRET = re.compile(r"object:[0-9a-f-]{36}:([0-9a-f-]{36}):")
 
 
-class TransfersTest(unittest.TestCase):
-    OPTIONS = {}
-
-    def setUp(self):
-        self.proxy = Proxy()
-        self.proxy.__enter__()
-        self.addCleanup(self.proxy.__exit__)
-        options = {"object": {"public_address": f"http://127.0.0.1:{self.proxy.port}", **self.OPTIONS},
-                   "store": {"finished_ttl": "1h", "min_free": "1MiB"}}
-        self.broker = Broker(options)
-        self.addCleanup(self.broker.__exit__)
-        self.start()
-
-    def start(self):
-        self.broker.start()
-        self.proxy.target = int(self.broker.endpoints["http"].rsplit(":", 1)[1])
-
-    def write(self, name, content=CONTENT):
-        path = os.path.join(self.broker.dir, name)
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
-
-    def objects(self):
-        return glob.glob(os.path.join(self.broker.data, "objects", "??", "*"))
-
-    def wait_for_objects(self, count):
-        until(f"{count} objects", lambda: len(self.objects()) == count)
+class TransfersTest(Transfers, unittest.TestCase):
+    CONTENT = CONTENT
 
     def checker(self, name="t.check", content=CONTENT):
         """A consumer whose task is Finished if in/sample is content."""
