@@ -5,6 +5,8 @@ A suite is a function that yields (name, passed, detail). `run.py [--soak] [SUIT
 """
 import argparse
 import concurrent.futures
+import concurrent.futures.process
+import multiprocessing
 import os
 import re
 import subprocess
@@ -14,8 +16,12 @@ import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build")
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from support.processes import end_with  # noqa: E402
+
 SOAK = False
 TIMEOUT_S = 1200
+LANES = 2  # of system tests side by side: they mostly wait
 TSAN_OPTIONS = ("halt_on_error=1:second_deadlock_stack=1:suppressions="
                 + os.path.join(ROOT, "tests", "support", "tsan.supp"))
 
@@ -111,19 +117,24 @@ class Recorder(unittest.TestResult):
             self.addError(subtest, err)
 
 
-def python_tests(folder):
-    sys.path.insert(0, os.path.join(ROOT, "tests"))
+def module_rows(module):
+    recorder = Recorder()
+    unittest.TestLoader().loadTestsFromName(module).run(recorder)
+    return recorder.rows
+
+
+def python_tests(folder, lanes=1):
+    """Each module in a process of its own, so many at a time; rows in the order of names."""
     package = folder.removeprefix("tests/").replace("/", ".")
-    for name in [name for name in sys.modules if name.startswith(package + ".")]:
-        del sys.modules[name]  # what they decided by the programs under test is decided again
-    loader = unittest.TestLoader()
-    for path in sorted(os.listdir(os.path.join(ROOT, folder))):
-        if not (path.startswith("test_") and path.endswith(".py")):
-            continue
-        recorder = Recorder()
-        module = folder.removeprefix("tests/").replace("/", ".") + "." + path[:-3]
-        loader.loadTestsFromName(module).run(recorder)
-        yield from recorder.rows
+    modules = [f"{package}.{path[:-3]}" for path in sorted(os.listdir(os.path.join(ROOT, folder)))
+               if path.startswith("test_") and path.endswith(".py")]
+    with concurrent.futures.ProcessPoolExecutor(lanes, multiprocessing.get_context("spawn"), end_with, (os.getpid(),),
+                                                max_tasks_per_child=1) as pool:
+        for module, future in [(module, pool.submit(module_rows, module)) for module in modules]:
+            try:
+                yield from future.result()
+            except concurrent.futures.process.BrokenProcessPool as error:
+                yield module, False, str(error)
 
 
 def suite_system():
@@ -132,12 +143,11 @@ def suite_system():
     os.environ["ZKT_OBJECT_ROUNDS"] = "200" if SOAK else "20"
     os.environ["ZKT_LARGE_BYTES"] = str(5 << 30 if SOAK else 512 << 20)
     for folder in ("tests/wire", "tests/system"):
-        yield from python_tests(folder)
+        yield from python_tests(folder, LANES)
 
 
 def client_tests(prefix=""):
     """The scenarios of tests/clients, four at a time: they mostly wait."""
-    sys.path.insert(0, os.path.join(ROOT, "tests"))
     from clients import test_clients
 
     def run_one(test):
@@ -166,13 +176,12 @@ def suite_python():
     yield from single("filters as karton-core's", [
         sys.executable, "tests/system/filters/differential.py", "--command", f"{sys.executable} -m zkarton match --jsonl",
         "--count", pairs, "--python", sys.executable], env={"PYTHONPATH": folder})
-    yield from python_tests("tests/unit/python")
+    yield from python_tests("tests/unit/python", LANES)
 
 
 def suite_python_versions():
     if not SOAK:
         return
-    sys.path.insert(0, os.path.join(ROOT, "tests"))
     import python_versions
     yield from python_versions.rows()
 

@@ -4,6 +4,7 @@
 `run.py [--seconds N] [TARGET…]`; an hour over all of them by default. A crash, a leak or a slow input fails and names its file.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDER = os.path.join(ROOT, "build-fuzz", "fuzz")
+LANES = 2  # side by side
 
 
 def build():
@@ -77,8 +79,9 @@ def main():
     if not names:
         print(f"no such target; there are {' '.join(targets())} filters")
         return 2
-    seconds = options.seconds or 3600 // len(names)
-    clean = [fuzz(name, seconds) for name in names]
+    seconds = options.seconds or 3600 * LANES // len(names)
+    with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
+        clean = list(pool.map(lambda name: fuzz(name, seconds), names))
     return 0 if all(clean) else 1
 
 

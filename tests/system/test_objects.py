@@ -108,8 +108,8 @@ class Large:
                 Service(self.broker, "exec", "t.child", "type=child", "--", "sh", "-c", check) as child:
             self.proxy.cut("up", self.SIZE // 2)
             sender = Process([os.path.join(bin_dir(), "zkarton"), "send", "type=large", "-r", "sample=" + path,
-                                       "--timeout", "10m"], env=self.broker.environment, stdout=subprocess.PIPE,
-                                      stderr=subprocess.DEVNULL)
+                              "--timeout", "10m"], env=self.broker.environment, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL)
             pids = {"broker": self.broker.process.pid, "worker": worker.process.pid, "child": child.process.pid, "sender": sender.pid}
             with Peak(**pids) as peak:
                 root = sender.communicate(timeout=900)[0].decode().strip()
