@@ -310,13 +310,16 @@ class ClientTest(unittest.TestCase):
                 await producer.connect()
                 tasks = [Task({"to": "py.async"}, {"r": Resource("r", b"abc"), "n": number}) for number in range(6)]
                 await producer.send_tasks(tasks)
-                return [await producer.wait(task.root_uid, 30) for task in tasks]
+                summaries = [await producer.wait(task.root_uid, 30) for task in tasks]
+                rows = await producer.query("tree", root=tasks[4].root_uid)
+                return summaries, [row["error"] for row in rows if row["state"] == "Crashed"]
 
-        service = Several(config=self.config(karton={"task_timeout": "1s"}))
-        service.task_timeout = 1
+        service = Several(config=self.config(karton={"task_timeout": "3s"}))
+        service.task_timeout = 3
         with Running(service), Running(Child(config=self.config())):
-            summaries = asyncio.run(produce())
+            summaries, (error,) = asyncio.run(produce())
         self.assertEqual([(summary.finished, summary.crashed) for summary in summaries], [(2, 0)] * 4 + [(1, 1)] + [(2, 0)])
+        self.assertRegex(error, r"(?s), in process\n    await asyncio.sleep\(20\)\n.*TaskTimeoutError: not done within 3 s")
         self.assertEqual(state["most"], 3)
 
     def test_stopped_events_are_stopped(self):

@@ -312,7 +312,7 @@ def sleepy(self, task):
         program = self.start(self.TIMEOUT)
         task = self.send("sleepy")
         self.done(task, crashed=1)
-        self.assertIn("TaskTimeoutError", self.error_of(task))
+        self.assertRegex(self.error_of(task), r"(?s)^Traceback.*, in sleepy\n.*TaskTimeoutError")
         again = self.send("nothing")
         self.done(again, finished=1)
         self.assertEqual(program.stop(), 0)
@@ -343,7 +343,7 @@ def stuck(self, task):
         task = self.send(do)
         self.done(task, crashed=1)
         self.assertLess(time.monotonic() - began_s, 7)
-        self.assertIn("TaskTimeoutError", self.error_of(task))
+        self.assertRegex(self.error_of(task), r"(?s)^Traceback.*, in stuck\n    time.sleep\(60\)\n.*TaskTimeoutError: still running")
 
     def test_timeout_of_a_call_that_nothing_interrupts(self):
         # P5: Crashed at once. The other slot goes on; what is stuck does not hold up the end.

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fnmatch
+import functools
 import json
 import os
 import signal
@@ -324,6 +325,7 @@ class Consumer(ServiceBase):
             raise raised  # sys.exit ends the service; the task is Crashed
 
     def _work_on(self, delivery: Delivery, session: Session) -> None:
+        delivery.where = functools.partial(_place_of, threading.get_ident())
         session.begin(delivery)
         state, error, delay_ms = "Crashed", None, 0
         before = None
@@ -494,6 +496,16 @@ def _current_error() -> Optional[List[str]]:
     """The traceback of the task that is in process here."""
     task = get_current_task()
     return None if task is None else task.error
+
+
+def _place_of(thread: int) -> str:
+    """What process does on that thread, as the traceback of an exception says it. From any thread."""
+    frame = sys._current_frames().get(thread)
+    stack = traceback.extract_stack(frame) if frame is not None else []
+    ours = [at for at, row in enumerate(stack) if row.filename == __file__ and row.name == "internal_process"]
+    if not ours:
+        return ""
+    return "".join(["Traceback (most recent call last):\n", *traceback.format_list(stack[ours[-1] + 1:])])
 
 
 def _without_ours(error: BaseException) -> Any:

@@ -12,7 +12,7 @@ class Delivery:
 
     __slots__ = ("number", "attempt", "uid", "task", "place", "outcome", "error", "delay_ms", "after", "children_open",
                  "child_error", "is_settled", "is_with_slot", "is_start_reported", "started_s", "cancelled",
-                 "on_cancel")
+                 "on_cancel", "where")
 
     def __init__(self, item: Dict[str, Any]) -> None:
         self.number: int = item["delivery"]
@@ -32,6 +32,7 @@ class Delivery:
         self.started_s = 0.0
         self.cancelled: Optional[str] = None  # why, once it is
         self.on_cancel: Optional[Callable[[Delivery], None]] = None
+        self.where: Optional[Callable[[], str]] = None  # the traceback of what process does at the moment
 
     def cancel(self, reason: str) -> None:
         """Tells the slot, once."""

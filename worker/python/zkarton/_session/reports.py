@@ -266,7 +266,8 @@ class Reports:
         timeout_s = session.options.task_timeout_s
         if timeout_s and is_open and age_s >= timeout_s + GIVEN_UP_AFTER_S:
             delivery.cancel("timeout")
-            self.set_outcome(delivery, "Crashed", f"TaskTimeoutError: still running after {timeout_s:g} s")
+            where = delivery.where() if delivery.where is not None else ""
+            self.set_outcome(delivery, "Crashed", f"{where}TaskTimeoutError: still running after {timeout_s:g} s")
 
     def stuck(self) -> Tuple[int, int]:
         """How many slots are stuck behind the task timeout, and how many have a task. From any thread."""

@@ -223,7 +223,7 @@ class Consumer(Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMet
         if not done:
             work.cancel()
             await asyncio.wait({work}, timeout=2)
-            raise TaskTimeoutError(f"not done within {limit_s:g} s")
+            raise TaskTimeoutError(f"not done within {limit_s:g} s") from _end_of(work)
         raised = work.result()
         if raised is not None:
             raise raised
@@ -382,6 +382,16 @@ class Consumer(Closing, sync.Consumer):  # pyright: ignore[reportIncompatibleMet
     def config_from_args(cls, config: Config, args: Any) -> None:
         super().config_from_args(config, args)
         config.load_from_dict({"karton": {"concurrency_limit": args.concurrency_limit}})
+
+
+def _end_of(work: asyncio.Future[Optional[BaseException]]) -> Optional[BaseException]:
+    """What process ended with when it was cancelled: it says where that was."""
+    if not work.done():
+        return None
+    try:
+        return work.result()
+    except asyncio.CancelledError as error:
+        return error
 
 
 def _awaited(value: Any) -> Any:
