@@ -166,6 +166,9 @@ answer_key(struct MHD_Connection *connection, struct s3_ask *call)
     if (is_method(call, MHD_HTTP_METHOD_GET) || is_method(call, MHD_HTTP_METHOD_HEAD)) {
         return has(call, "uploadId") ? s3_list_parts(connection, call) : s3_get(connection, call);
     }
+    if (s3_is_copy(call)) {
+        return s3_copy(connection, call);
+    }
     if (is_method(call, MHD_HTTP_METHOD_DELETE)) {
         return s3_later(connection, call, FINISH_SHORT, delete_key, MHD_HTTP_NO_CONTENT);
     }

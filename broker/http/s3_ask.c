@@ -1,5 +1,6 @@
 #include "http/s3_ask.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,12 @@ s3_ask_destroy(struct s3_ask **call_p)
 }
 
 static bool
+is_meta(const char *name)
+{
+    return strncasecmp(name, "x-amz-meta-", 11) == 0;
+}
+
+static bool
 is_kept(const char *name)
 {
     static const char *const names[] = {"Content-Type", "Content-Disposition", "Content-Language",
@@ -173,7 +180,7 @@ is_kept(const char *name)
             return true;
         }
     }
-    return strncasecmp(name, "x-amz-meta-", 11) == 0;
+    return is_meta(name);
 }
 
 // "gzip" of "aws-chunked,gzip": the first is of the way, not of the content.
@@ -201,7 +208,11 @@ s3_kept_headers(struct s3_ask *call, struct bytes *out)
         if (strcasecmp(header->name, "Content-Encoding") == 0) {
             keep_encoding(header->value, out);
         } else if (is_kept(header->name)) {
+            size_t start = out->len;
             bytes_printf(out, "%s: %s\n", header->name, header->value);
+            for (char *at = (char *)out->data + start; is_meta(header->name) && *at != ':'; at++) {
+                *at = (char)tolower((unsigned char)*at); // as S3 shows them
+            }
         }
     }
     return out->len < OBJECT_NOTES_MAX / 2;

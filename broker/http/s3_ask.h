@@ -87,6 +87,9 @@ s3_put_begin(struct s3_ask *call);
 // What If-Match and If-None-Match say.
 void
 s3_put_condition(struct s3_ask *call, struct object_condition *condition);
+// Which part of which upload it is: its number, or 0.
+uint32_t
+s3_put_part(struct s3_ask *call, struct object_put *put);
 void
 s3_put_take(struct s3_ask *call, const char *data, size_t len);
 enum MHD_Result
@@ -102,6 +105,14 @@ s3_check_known(struct s3_ask *call);
 
 enum MHD_Result
 s3_get(struct MHD_Connection *connection, struct s3_ask *call);
+
+// ---- s3_copy.c
+
+// Whether it is a PUT of what the store has already.
+bool
+s3_is_copy(const struct s3_ask *call);
+enum MHD_Result
+s3_copy(struct MHD_Connection *connection, struct s3_ask *call);
 
 // ---- s3_list.c
 

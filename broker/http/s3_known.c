@@ -41,23 +41,51 @@ static const char *const others[] = {
     "session",
 };
 
+// Those of requests that write: one that is not known may name a part of a bucket or an object, and
+// a DELETE of that part is no DELETE of the whole. "x-…" is for the log of whoever keeps one.
+static bool
+is_known_of_write(const char *name)
+{
+    static const char *const names[] = {"delete", "partNumber", "uploadId", "uploads"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return strncasecmp(name, "x-", 2) == 0;
+}
+
 // All headers "x-amz-…" that are known, and the only value of some.
 static const struct {
     const char *name; // with '*': all that begin so
     const char *value;
 } headers[] = {
     {"x-amz-acl", "private"},
+    {"x-amz-api-version", "2006-03-01"}, // of the C++ SDK, and so of Arrow
     {"x-amz-bucket-object-lock-enabled", "false"},
     {"x-amz-checksum-*", NULL}, // s3_put.c looks at them
     {"x-amz-content-sha256", NULL},
+    {"x-amz-copy-source", NULL}, // these are of s3_copy.c
+    {"x-amz-copy-source-if-match", NULL},
+    {"x-amz-copy-source-range", NULL},
     {"x-amz-date", NULL},
     {"x-amz-decoded-content-length", NULL},
     {"x-amz-meta-*", NULL},
+    {"x-amz-metadata-directive", NULL}, // of s3_copy.c
     {"x-amz-sdk-checksum-algorithm", NULL},
     {"x-amz-storage-class", "STANDARD"},
+    {"x-amz-tagging-directive", "COPY"}, // there are no tags
     {"x-amz-trailer", NULL},
     {"x-amz-user-agent", NULL},
 };
+
+// Of requests that copy; any other would ignore them.
+static bool
+is_of_copy(const char *name)
+{
+    return strncasecmp(name, "x-amz-copy-source", 17) == 0 ||
+           strcasecmp(name, "x-amz-metadata-directive") == 0;
+}
 
 static bool
 is_known(const struct s3_param *header)
@@ -104,11 +132,19 @@ s3_check_known(struct s3_ask *call)
             s3_ask_fail(call, S3_NOT_IMPLEMENTED, NULL);
         }
     }
+    for (size_t i = 0; !is_read && i < call->asked.params_count; i++) {
+        if (!is_known_of_write(call->params[i].name)) {
+            s3_ask_fail(call, S3_NOT_IMPLEMENTED, NULL);
+        }
+    }
+    if (s3_ask_param(call, "uploads") != NULL && s3_ask_param(call, "delimiter") != NULL) {
+        s3_ask_fail(call, S3_NOT_IMPLEMENTED, "uploads are listed without a delimiter");
+    }
     for (size_t i = 0; i < call->asked.headers_count; i++) {
-        if (!is_known(&call->headers[i])) {
+        const char *name = call->headers[i].name;
+        if (!is_known(&call->headers[i]) || (is_of_copy(name) && !s3_is_copy(call))) {
             char text[120];
-            snprintf(text, sizeof(text), "this store does not know %.60s, or not this value",
-                     call->headers[i].name);
+            snprintf(text, sizeof(text), "this store does not know %.60s, or not this value", name);
             s3_ask_fail(call, S3_NOT_IMPLEMENTED, text);
         }
     }

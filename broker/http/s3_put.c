@@ -90,7 +90,7 @@ find_checksums(struct s3_ask *call)
 static bool
 is_object(const struct s3_ask *call)
 {
-    return call->key != NULL && strcmp(call->method, MHD_HTTP_METHOD_PUT) == 0;
+    return call->key != NULL && strcmp(call->method, MHD_HTTP_METHOD_PUT) == 0 && !s3_is_copy(call);
 }
 
 // How long the body is, and how it comes.
@@ -141,6 +141,17 @@ part_number(struct s3_ask *call)
     return (uint32_t)number;
 }
 
+uint32_t
+s3_put_part(struct s3_ask *call, struct object_put *put)
+{
+    put->part = part_number(call);
+    put->upload = put->part > 0 ? s3_ask_param(call, "uploadId") : NULL;
+    if ((put->part > 0) != (s3_ask_param(call, "uploadId") != NULL)) {
+        s3_ask_fail(call, S3_INVALID_ARGUMENT, "a part has uploadId and partNumber");
+    }
+    return put->part;
+}
+
 static void
 begin_upload(struct s3_ask *call, int64_t size)
 {
@@ -153,12 +164,7 @@ begin_upload(struct s3_ask *call, int64_t size)
     } else if (call->chunked == NULL && strcmp(payload, S3_UNSIGNED) != 0) {
         s3_ask_fail(call, S3_INVALID_ARGUMENT, "x-amz-content-sha256 is no SHA-256");
     }
-    put.part = part_number(call);
-    put.upload = put.part > 0 ? s3_ask_param(call, "uploadId") : NULL;
-    if ((put.part > 0) != (s3_ask_param(call, "uploadId") != NULL)) {
-        s3_ask_fail(call, S3_INVALID_ARGUMENT, "a part has uploadId and partNumber");
-    }
-    if (put.part == 0) {
+    if (s3_put_part(call, &put) == 0) {
         s3_put_condition(call, &put.condition);
         if (!s3_kept_headers(call, &headers)) {
             s3_ask_fail(call, S3_INVALID_REQUEST, "the headers are too long");

@@ -17,7 +17,7 @@
 
 enum {
     S3_PARAMS_MAX = 32,        // query parameters of a request
-    S3_HEADERS_MAX = 64,       // headers of a request
+    S3_HEADERS_MAX = 128,      // headers of a request
     S3_EXPIRES_MAX_S = 604800, // a week, as AWS
     S3_SKEW_S = 900,           // how far the two clocks may be apart
     S3_DATE_SIZE = 17,         // "20130524T000000Z"

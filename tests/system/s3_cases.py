@@ -81,6 +81,53 @@ class Cases:
         head = self.s3.head_object(Bucket=self.bucket, Key="h")
         return [head["ContentType"], head["CacheControl"], head["Metadata"], head["ContentLength"]]
 
+    def case_metadata_in_capitals(self):
+        self.put("h2", b"x", Metadata={"FooBar": "A  b"})
+        return self.s3.head_object(Bucket=self.bucket, Key="h2")["Metadata"]
+
+    def case_many_headers(self):
+        self.put("h3", b"x", Metadata={f"k{index}": str(index) for index in range(60)})
+        return len(self.s3.head_object(Bucket=self.bucket, Key="h3")["Metadata"])
+
+    def _copy(self, source, target, **more):
+        return self.s3.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source}, **more)
+
+    def case_copy(self):
+        etag = self.put("from +%/ü", b"content", ContentType="text/css", Metadata={"a": "b"})["ETag"]
+        answer = self._copy("from +%/ü", "to")["CopyObjectResult"]
+        got = self.get("to")
+        return [answer["ETag"] == etag, got["Body"].read().decode(), got["ContentType"], got["Metadata"]]
+
+    def case_copy_onto_itself(self):
+        self.put("self", b"content", Metadata={"a": "b"})
+        refused = outcome(lambda: self._copy("self", "self"))
+        self._copy("self", "self", MetadataDirective="REPLACE", Metadata={"c": "d"}, ContentType="text/plain")
+        got = self.get("self")
+        return [refused, got["Body"].read().decode(), got["ContentType"], got["Metadata"]]
+
+    def case_copy_missing(self):
+        return self._copy("never", "to")
+
+    def case_copy_if_match(self):
+        etag = self.put("from", b"content")["ETag"]
+        return [outcome(lambda: self._copy("from", "to3", CopySourceIfMatch='"0123"')),
+                self._copy("from", "to3", CopySourceIfMatch=etag)["ResponseMetadata"]["HTTPStatusCode"]]
+
+    def case_copy_parts(self):
+        content = os.urandom(PART + 100)
+        self.put("from", content)
+        upload = self._begin("to4")
+        parts = []
+        for number, where in enumerate((f"bytes=0-{PART - 1}", f"bytes={PART}-{PART + 99}"), 1):
+            answer = self.s3.upload_part_copy(Bucket=self.bucket, Key="to4", UploadId=upload, PartNumber=number,
+                                              CopySource={"Bucket": self.bucket, "Key": "from"}, CopySourceRange=where)
+            parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+        outside = outcome(lambda: self.s3.upload_part_copy(
+            Bucket=self.bucket, Key="to4", UploadId=upload, PartNumber=3, CopySource={"Bucket": self.bucket, "Key": "from"},
+            CopySourceRange=f"bytes={PART + 100}-{PART + 200}"))
+        self._complete("to4", upload, parts)
+        return [outside, self.get("to4")["Body"].read() == content]
+
     def case_range(self):
         self.put("r", b"0123456789")
         answer = self.get("r", Range="bytes=2-4")
