@@ -89,6 +89,7 @@ def suite_sim():
 
 def suite_mutants():
     yield from single("deliberate bugs are caught", [sys.executable, "tests/sim/run_mutants.py"])
+    yield from single("deliberate bugs of the Python client are caught", [sys.executable, "tests/clients/run_mutants.py"])
 
 
 class Recorder(unittest.TestResult):

@@ -8,7 +8,7 @@ import time
 
 from support.processes import Process
 
-DEADLINE_S = 30
+DEADLINE_S = float(os.environ.get("ZKT_SCENARIO_DEADLINE_S", 30))
 
 
 class Driver:
@@ -92,7 +92,10 @@ class Driver:
 
     def exits(self, timeout_s=DEADLINE_S):
         """The exit code; by a signal: its negative number."""
-        code = self.process.wait(timeout_s)
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{self.name} does not end within {timeout_s} s") from error
         self.reader.join()
         return code
 

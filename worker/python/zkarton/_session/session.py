@@ -478,7 +478,7 @@ class Session:
         self._tries = 0
         self._refused_since_s = 0.0
         self._heard_s = self.now
-        self._interval_s = max(body["interval_ms"] / 1000, 0.01) or self._interval_s
+        self._interval_s = max(body["interval_ms"] / 1000, 0.01)
         self._expiry_s = body["expiry_ms"] / 1000 or self._expiry_s
         self._generation = body.get("generation") or 0
         self.is_retiring = bool(body.get("retiring"))
