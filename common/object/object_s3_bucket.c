@@ -11,7 +11,7 @@ explain_connection(const struct object_s3 *s3, const struct s3_call *call, struc
 {
     if (call->is_untrusted) {
         return problem_set(problem, call->err,
-                           "[s3] ca_file: the certificate of %s does not come from %s, or these "
+                           "[s3] ca_file: the certificate of %s does not hold by %s, or these "
                            "cannot be read (%s)",
                            s3->address,
                            s3->ca_file != NULL ? s3->ca_file : "the certificates of the system",

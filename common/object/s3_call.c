@@ -34,6 +34,7 @@ struct flight {
     CURL *easy; // NULL: not under way
     struct curl_slist *headers;
     struct bytes url;
+    char error[CURL_ERROR_SIZE];
     int64_t sent_bytes;
     int64_t next_ms; // monotonic: not before
     unsigned tries;
@@ -248,6 +249,8 @@ begin(struct run *run, struct flight *flight)
     CURL *easy = curl_easy_init();
     zkt_assert(easy != NULL);
     flight->easy = easy;
+    flight->error[0] = '\0';
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, flight->error);
     curl_easy_setopt(easy, CURLOPT_URL, bytes_text(&flight->url));
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -268,6 +271,7 @@ begin(struct run *run, struct flight *flight)
     }
     if (run->server->ca_file != NULL) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, run->server->ca_file);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); // and none of the system's
     }
     set_body(flight);
     CURLMcode added = curl_multi_add_handle(run->multi, easy);
@@ -391,7 +395,7 @@ finish(struct run *run, struct flight *flight, CURLcode code)
         call->is_untrusted =
             code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
         problem_set(&call->problem, call->err, "%s %s: %s", call->method, run->server->address,
-                    curl_easy_strerror(code));
+                    flight->error[0] != '\0' ? flight->error : curl_easy_strerror(code));
     }
     flight->is_done = !is_passing(call, code) || flight->tries >= S3_CALL_TRIES;
     int64_t pause_ms = (int64_t)PAUSE_FIRST_MS << flight->tries;

@@ -47,6 +47,13 @@ transfer_patience(struct transfer *transfer, int64_t patience_ms)
     transfer->patience_ms = patience_ms;
 }
 
+void
+transfer_trust(struct transfer *transfer, const char *ca_file, bool is_patient)
+{
+    transfer->ca_file = ca_file != NULL && ca_file[0] != '\0' ? ca_file : NULL;
+    transfer->is_patient = is_patient;
+}
+
 // ---- One transfer over all its tries
 
 // What run remembers between tries.
@@ -157,6 +164,7 @@ run_job(struct transfer *transfer, struct job *job, const char *url, struct prob
         .give_up_ms = clock_monotonic_ms() + transfer->patience_ms,
         .pause_ms = PAUSE_MIN_MS,
     };
+    job->transfer = transfer;
     job->curl = transfer->curl;
     for (;;) {
         bool may_pass = false;

@@ -18,10 +18,13 @@ enum {
 struct transfer {
     CURL *curl;
     int64_t patience_ms;
+    const char *ca_file; // NULL: the system's
+    bool is_patient;     // waits for a server that is not trusted, too
 };
 
 // One upload or download over all its tries.
 struct job {
+    const struct transfer *transfer;
     CURL *curl; // borrowed
     const struct transfer_watch *watch;
     int fd;

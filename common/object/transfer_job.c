@@ -194,6 +194,10 @@ set_common(struct job *job, const char *url)
         curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
         curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     }
+    if (job->transfer->ca_file != NULL) { // and none of the system's
+        curl_easy_setopt(curl, CURLOPT_CAINFO, job->transfer->ca_file);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    }
     if (is_loopback(url)) {
         curl_easy_setopt(curl, CURLOPT_PROXY, "");
     }
@@ -294,6 +298,33 @@ file_problem(const struct job *job, struct problem *problem)
                        strerror(job->file_errno));
 }
 
+// The server of the URL, without what is secret in it.
+static void
+server_name(const struct job *job, char *text, size_t text_size)
+{
+    const char *url = "";
+    curl_easy_getinfo(job->curl, CURLINFO_EFFECTIVE_URL, &url);
+    const char *host = strstr(url, "://");
+    size_t len = host == NULL ? 0 : (size_t)(host + 3 - url) + strcspn(host + 3, "/?");
+    snprintf(text, text_size, "%.*s", (int)(len < text_size ? len : text_size - 1), url);
+}
+
+static enum zkt_err
+trust_problem(const struct job *job, CURLcode result, struct problem *problem)
+{
+    char server[128];
+    server_name(job, server, sizeof(server));
+    enum zkt_err err = job->transfer->is_patient ? ZKT_UNREACHABLE : ZKT_CONFIG_INVALID;
+    if (result == CURLE_SSL_CACERT_BADFILE) {
+        return problem_set(problem, err, "[s3] ca_file: %s cannot be read as certificates",
+                           job->transfer->ca_file);
+    }
+    return problem_set(
+        problem, err, "[s3] ca_file: the certificate of %s does not hold by %s (%s)", server,
+        job->transfer->ca_file != NULL ? job->transfer->ca_file : "the certificates of the system",
+        job->error[0] != '\0' ? job->error : curl_easy_strerror(result));
+}
+
 static void
 take_etag(const struct job *job)
 {
@@ -327,6 +358,11 @@ job_judge(struct job *job, CURLcode result, bool *may_pass, struct problem *prob
     }
     if (result == CURLE_URL_MALFORMAT || result == CURLE_UNSUPPORTED_PROTOCOL) {
         return problem_set(problem, ZKT_INVALID, "not a URL to transfer with");
+    }
+    if (result == CURLE_PEER_FAILED_VERIFICATION ||
+        (result == CURLE_SSL_CACERT_BADFILE && job->transfer->ca_file != NULL)) {
+        *may_pass = job->transfer->is_patient;
+        return trust_problem(job, result, problem);
     }
     if (!job->is_upload && status < 300 && job->answer_len > 0) {
         return problem_set(problem, ZKT_IO, "the object store cannot go on where it stopped");

@@ -121,6 +121,7 @@ take_next_part(struct place *place)
     int64_t from_bytes = (int64_t)(part - 1) * parts->part_size;
     int64_t left_bytes = parts->size - from_bytes;
     *place = (struct place){.sending = sending, .part = part, .pause_ms = PAUSE_MIN_MS};
+    place->job.transfer = sending->transfer;
     place->job.curl = curl;
     place->job.fd = sending->fd;
     place->job.is_upload = true;

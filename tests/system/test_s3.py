@@ -198,6 +198,17 @@ class SecureTest(unittest.TestCase):
             self.assertTrue(os.path.isdir(os.path.join(server.data, BUCKET)))
             broker.stop()
 
+    def test_what_does_not_hold_is_said(self):
+        for reason, more in (("expired", {"ends": "20200201000000Z"}), ("127.0.0.1", {"name": "DNS:other.example"})):
+            with self.subTest(reason), Versitygw(is_secure=True, **more) as server:
+                broker = broker_on(server)
+                self.addCleanup(broker.__exit__)
+                broker.options["s3"]["ca_file"] = server.certificate
+                error = StartTest.refused(self, broker)
+                self.assertIn("[s3] ca_file", error)
+                self.assertIn(server.address, error)
+                self.assertIn(reason, error.split(server.address)[-1])
+
 
 class RegionTest(unittest.TestCase):
     def test_a_wrong_region_is_named(self):

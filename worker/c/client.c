@@ -87,7 +87,9 @@ configure(struct zkt_client *client, const zkt_client_options_t *options)
     io->options.role = options->is_operator ? ROLE_OPERATOR : ROLE_PRODUCER;
     io->options.identity =
         span_of(arena_copy(&io->arena, identity, strlen(identity)), strlen(identity));
+    const char *ca_file = zkt_config_get(config, "s3", "ca_file", "");
     io->options.address = arena_copy(&io->arena, address, strlen(address));
+    io->options.ca_file = arena_copy(&io->arena, ca_file, strlen(ca_file));
     io->options.address_origin =
         arena_printf(&io->arena, "%s", origin == NULL ? "default" : origin);
     io->options.batch_tasks = options->batch_tasks == 0 || options->batch_tasks > LIMIT_SUBMIT_TASKS

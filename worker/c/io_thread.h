@@ -32,6 +32,7 @@ struct io_options {
     struct span identity;
     char *address;
     char *address_origin; // where it was configured
+    char *ca_file;        // of an object store with https; "": the system's
     bool has_bind;
     bool join;
     struct bind bind;

@@ -108,6 +108,8 @@ objects_transfer(struct zkt_client *client)
         client->transfer = transfer_new();
         transfer_patience(client->transfer,
                           client->is_stopped != NULL ? WORKER_PATIENCE_MS : CLIENT_PATIENCE_MS);
+        // A task is not Crashed for what its worker was not told.
+        transfer_trust(client->transfer, client->io->options.ca_file, client->is_stopped != NULL);
     }
     return client->transfer;
 }

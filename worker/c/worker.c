@@ -175,7 +175,9 @@ worker_configure(struct zkt_worker *worker, const zkt_worker_options_t *options)
     const char *address =
         zkt_config_get(worker->config, "broker", "address", "tcp://127.0.0.1:5570");
     const char *origin = zkt_config_origin(worker->config, "broker", "address");
+    const char *ca_file = zkt_config_get(worker->config, "s3", "ca_file", "");
     io->options.address = arena_copy(&io->arena, address, strlen(address));
+    io->options.ca_file = arena_copy(&io->arena, ca_file, strlen(ca_file));
     io->options.address_origin =
         arena_printf(&io->arena, "%s", origin == NULL ? "default" : origin);
     const char *fallback_dir = getenv("TMPDIR");

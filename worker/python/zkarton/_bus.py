@@ -65,7 +65,8 @@ class Bus:
         """What the configuration says about sessions."""
         return Options(role=role, identity=self.identity,
                        address=str(self.config.get("broker", "address", "tcp://127.0.0.1:5570")),
-                       origin=self.config.origin("broker", "address"), connect_timeout_s=self.connect_timeout)
+                       origin=self.config.origin("broker", "address"), connect_timeout_s=self.connect_timeout,
+                       ca_file=self.config.get("s3", "ca_file") or None)
 
     def open(self, options: Options, on_delivery: Optional[Callable[[], None]] = None) -> Session:
         """Starts the session that everything goes through from now on."""
@@ -293,7 +294,7 @@ def watch_of(session: Session, delivery: Optional[Delivery], renew: Callable[[fl
     def on_wait(text: str) -> None:
         session.note("WARNING", "OBJECT-STORE-AWAY", f'text="{text}"')
 
-    return _transfer.Watch(renew, ended, on_wait, delivery is not None)
+    return _transfer.Watch(renew, ended, on_wait, delivery is not None, ca_file=session.options.ca_file)
 
 
 def declaring_again(session: Session, items: List[Dict[str, Any]]) -> Callable[[], None]:

@@ -200,7 +200,7 @@ class _Upload:
             return contextlib.nullcontext(_Part(self, offset))
 
         offset = (part - 1) * self._part_size
-        watch = _transfer.Watch(renew, ended, self._tell, self._watch.in_task)
+        watch = _transfer.Watch(renew, ended, self._tell, self._watch.in_task, ca_file=self._watch.ca_file)
         run = _transfer.Run(self._first_url(part), self._name, "upload", watch, is_part=True)
         etag = _transfer.put(run, min(self._part_size, self._size - offset), open_part)
         if not 0 < len(etag) <= ETAG_LEN_MAX:

@@ -7,11 +7,13 @@ is large goes in parts: _parts.py.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import http.client
 import os
 import random
 import re
+import ssl
 import threading
 import time
 from contextvars import ContextVar
@@ -58,6 +60,7 @@ class Watch:
     on_wait: Callable[[str], None]  # told once when it begins to wait
     in_task: bool = False
     on_progress: Optional[Callable[[], None]] = None  # called again and again while bytes of an upload move
+    ca_file: Optional[str] = None  # of certificates that an https server's has to come from; None: the system's
 
 
 def why_ended(watch: Watch) -> Optional[str]:
@@ -85,6 +88,10 @@ class _Refusal(Exception):
         self.may_pass = status in _AGAIN or store_code in _AGAIN_CODES
         self.is_denied = status in _REFUSED or store_code in _REFUSED_CODES
         self.is_missing = status == 404
+
+
+class _UntrustedError(OSError):
+    """The certificate of an https server does not hold, or cannot be checked."""
 
 
 class Run:
@@ -124,6 +131,8 @@ class Run:
     def failed(self, problem: Exception) -> None:
         """After a try that failed: returns when to try again, else raises."""
         may_pass = not isinstance(problem, _Refusal) or problem.may_pass
+        if isinstance(problem, _UntrustedError):
+            may_pass = self.watch.in_task  # a task is not Crashed for what its worker was not told
         is_stale = self.is_stale(problem) and not self.is_renewed
         self.tries_in_vain += may_pass
         if is_stale or (may_pass and self.tries_in_vain % RENEW_AFTER_TRIES == 0):
@@ -145,7 +154,8 @@ class Run:
     def _error(self, problem: Exception) -> ZkartonError:
         if isinstance(problem, _Refusal):
             return problem.error
-        return ZkartonError(f"{self.name}: the {self.what} failed: {_text(problem)}", "IO")
+        code = "CONFIG_INVALID" if isinstance(problem, _UntrustedError) else "IO"
+        return error_of(code, f"{self.name}: the {self.what} failed: {_text(problem)}")
 
     def _renew(self) -> bool:
         try:
@@ -171,12 +181,14 @@ class Run:
 def _text(problem: Exception) -> str:
     if isinstance(problem, _Refusal):
         return problem.error.message
+    if isinstance(problem, _UntrustedError):
+        return str(problem)
     return f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
 
 
 # ---- Connections
 
-_Key = Tuple[str, str]
+_Key = Tuple[str, str, Optional[str]]
 
 
 def _kept() -> Dict[_Key, http.client.HTTPConnection]:
@@ -184,15 +196,33 @@ def _kept() -> Dict[_Key, http.client.HTTPConnection]:
     return kept
 
 
+@functools.lru_cache(maxsize=8)
+def _trust(ca_file: Optional[str]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca_file)
+
+
+def _connect(scheme: str, host: str, ca_file: Optional[str]) -> http.client.HTTPConnection:
+    if scheme != "https":
+        return http.client.HTTPConnection(host, timeout=TIMEOUT_S, blocksize=BLOCK_BYTES)
+    try:
+        context = _trust(ca_file)
+    except OSError as problem:
+        raise _UntrustedError(f"[s3] ca_file: {ca_file} cannot be read as certificates ({problem})") from problem
+    connection = http.client.HTTPSConnection(host, timeout=TIMEOUT_S, blocksize=BLOCK_BYTES, context=context)
+    try:
+        connection.connect()
+    except ssl.SSLCertVerificationError as problem:
+        raise _UntrustedError(f"[s3] ca_file: the certificate of https://{host} does not hold by "
+                              f"{ca_file or 'the certificates of the system'} ({problem.verify_message})") from problem
+    return connection
+
+
 @contextlib.contextmanager
-def _connection(url: str) -> Iterator[Tuple[http.client.HTTPConnection, str]]:
+def _connection(url: str, ca_file: Optional[str]) -> Iterator[Tuple[http.client.HTTPConnection, str]]:
     """A connection of this thread to the host of url, and the rest of it; kept only after a whole exchange."""
     parts = urlsplit(url)
-    key = (parts.scheme, parts.netloc)
-    connection = _kept().pop(key, None)
-    if connection is None:
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.netloc, timeout=TIMEOUT_S, blocksize=BLOCK_BYTES)
+    key = (parts.scheme, parts.netloc, ca_file)
+    connection = _kept().pop(key, None) or _connect(parts.scheme, parts.netloc, ca_file)
     try:
         yield connection, parts.path + (f"?{parts.query}" if parts.query else "")
     except BaseException:
@@ -208,9 +238,9 @@ def close_kept() -> None:
         kept.popitem()[1].close()
 
 
-def _is_kept(url: str) -> bool:
+def _is_kept(url: str, ca_file: Optional[str]) -> bool:
     parts = urlsplit(url)
-    return (parts.scheme, parts.netloc) in _kept()
+    return (parts.scheme, parts.netloc, ca_file) in _kept()
 
 
 def _refusal(name: str, what: str, response: http.client.HTTPResponse) -> _Refusal:
@@ -232,11 +262,11 @@ def upload(url: str, name: str, size: int, sha256: bytes, open_stream: Callable[
 def put(run: Run, size: int, open_stream: Callable[[], Any], sha256: Optional[bytes] = None) -> str:
     """Over all tries; the ETag that the store answers. Bytes whose hash is another are an error."""
     while True:
-        was_kept = _is_kept(run.url)
+        was_kept = _is_kept(run.url, run.watch.ca_file)
         with open_stream() as stream:
             blocks = _Blocks(stream, size, run, sha256)
             try:
-                etag = _put(run.url, run.name, size, blocks)
+                etag = _put(run, size, blocks)
                 blocks.check()
                 return etag
             except _Refusal as refusal:
@@ -254,8 +284,8 @@ def put(run: Run, size: int, open_stream: Callable[[], Any], sha256: Optional[by
         run.failed(problem)
 
 
-def _put(url: str, name: str, size: int, blocks: _Blocks) -> str:
-    with _connection(url) as (connection, target):
+def _put(run: Run, size: int, blocks: _Blocks) -> str:
+    with _connection(run.url, run.watch.ca_file) as (connection, target):
         try:
             connection.request("PUT", target, body=blocks, headers={"Content-Length": str(size)})
         except (BrokenPipeError, ConnectionResetError) as lost:
@@ -267,7 +297,7 @@ def _put(url: str, name: str, size: int, blocks: _Blocks) -> str:
         else:
             response = connection.getresponse()
         if response.status not in (200, 201, 204):
-            raise _refusal(name, "upload", response)
+            raise _refusal(run.name, "upload", response)
         response.read()
         return response.headers.get("ETag") or ""
 
@@ -325,10 +355,10 @@ def download(url: str, name: str, watch: Watch) -> Iterator[bytes]:
     done = 0
     redirects = 0
     while True:
-        was_kept = _is_kept(run.url)
+        was_kept = _is_kept(run.url, watch.ca_file)
         before = done
         try:
-            with _connection(run.url) as (connection, target):
+            with _connection(run.url, watch.ca_file) as (connection, target):
                 connection.request("GET", target, headers={"Range": f"bytes={done}-"} if done else {})
                 response = connection.getresponse()
                 place = response.headers.get("Location")

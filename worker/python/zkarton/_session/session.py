@@ -61,6 +61,7 @@ class Options:
     identity: str = ""
     address: str = "tcp://127.0.0.1:5570"
     origin: str = "default"  # where the address was configured
+    ca_file: Optional[str] = None  # of an object store with https; None: the system's
     bind: Optional[Dict[str, Any]] = None
     join: bool = False
     concurrency: int = 1

@@ -49,6 +49,7 @@ class Sessions:
         self.address = address_of(config)
         timeout = config.get("zkarton", "connect_timeout")
         self.connect_timeout_s = None if timeout is None else parse_duration(timeout)
+        self.ca_file = config.get("s3", "ca_file") or None
         self.identity = identity or ""
         self.worker: Optional[Session] = None
         self._producer: Optional[Session] = None
@@ -71,7 +72,8 @@ class Sessions:
     def start(self, role: str, **more: Any) -> Session:
         """A new session, which the broker has yet to welcome."""
         options = Options(role=role, identity=more.pop("identity", self.identity), address=self.address,
-                          origin="[zkarton] address", connect_timeout_s=self.connect_timeout_s, **more.pop("options", {}))
+                          origin="[zkarton] address", connect_timeout_s=self.connect_timeout_s,
+                          ca_file=self.ca_file, **more.pop("options", {}))
         return Session(options, note=self._note, **more).start()
 
     def open(self, role: str, **more: Any) -> Session:
