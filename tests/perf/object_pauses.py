@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""The longest turn of the broker's loop while it sweeps, and while it deletes, many objects beside as many tasks as it can route.
+"""The longest turn of the broker's loop while it sweeps, and while it deletes, many objects beside as many tasks as it can route; and,
+without that load, while a task with as many objects as may be comes and goes.
 
 usage: object_pauses.py [COUNT]    100,000 when it is not said; the directory store, on a temporary folder
 """
 import concurrent.futures
+import hashlib
 import os
 import sys
 import threading
@@ -15,6 +17,7 @@ sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "perf")
 
 import bench  # noqa: E402
 from support.broker import Broker  # noqa: E402
+from support.zkp import Peer, task  # noqa: E402
 from zkarton import Producer, Resource, Task  # noqa: E402
 from zkarton.test import ConfigMock  # noqa: E402
 
@@ -81,7 +84,7 @@ def delete(count):
     """Queued tasks with objects, whose consumer is deleted."""
     with Broker({"store": {"max_tasks": "100000000"}}) as broker:
         config = ConfigMock({"broker": {"address": broker.endpoints["broker"]}})
-        with bench.Peer(broker.endpoints["broker"]) as peer:
+        with Peer(broker.endpoints["broker"]) as peer:
             peer.hello_worker("many", [{"type": "many"}])
             peer.send("BYE", {})
             peer.expect("BYE", 30)
@@ -100,7 +103,42 @@ def delete(count):
         assert broker.metric("zkarton_objects_unreferenced_total") == count
 
 
+def longest(broker, what):
+    """Of all so far: it only grows."""
+    time.sleep(1.5)  # the text of /metrics is written once a second
+    pause_ms, work_ms = (broker.metric(f"zkarton_loop_{kind}_seconds_max") * 1e3 for kind in ("pause", "cpu"))
+    print(f"{what}: longest turn so far {pause_ms:.1f} ms, of which at most {work_ms:.1f} ms of processor time", flush=True)
+
+
+def one_task(count=4096):
+    """A task's objects are declared, sent on to a child, asked for, and let go, each by one message."""
+    with Broker({"broker": {"heartbeat": "60s", "expiry": "600s"}}) as broker, \
+            Peer(broker.endpoints["broker"]) as worker, Peer(broker.endpoints["broker"]) as producer:
+        worker.hello_worker("many", [{"type": "many"}])
+        producer.hello()
+        sha256 = hashlib.sha256(b"x").digest()
+        items = [{"uid": uuid.uuid4().bytes, "size": 1, "sha256": sha256} for _ in range(count)]
+        producer.send("UPLOAD", {"items": items})
+        producer.expect("URLS", 60)
+        longest(broker, f"UPLOAD of {count} objects")
+        resources = [{**item, "name": "x"} for item in items]
+        producer.submit(task({"type": "many"}, resources=resources))
+        worker.credit(1)
+        delivered = worker.deliver(60)[0]
+        longest(broker, "SUBMIT and DELIVER of their task")
+        worker.send("DOWNLOAD", {"items": [{"uid": item["uid"]} for item in items]})
+        worker.expect("URLS", 60)
+        longest(broker, "DOWNLOAD")
+        child = task({"type": "nobody's"}, root=delivered["task"]["root"], resources=resources)
+        worker.submit(child, delivery=delivered["delivery"])
+        longest(broker, "SUBMIT of a child with all of them")
+        worker.settle(delivered)
+        wait_for(broker, "zkarton_objects_deleted_total", count)
+        longest(broker, "REPORT, and their deletion")
+
+
 if __name__ == "__main__":
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 100000
+    one_task()
     sweep(wanted)
     delete(wanted)
