@@ -110,10 +110,12 @@ drop_first(struct store *store)
     slab_give(&store->finished, index);
 }
 
+enum { AGE_SLICE = 2000 }; // some turns end as many tasks; to forget one is quickly done
+
 bool
 finished_age(struct store *store, int64_t now_ms)
 {
-    for (int slice = LIMIT_INTENT_SLICE; store->finished_first != 0; slice--) {
+    for (int slice = AGE_SLICE; store->finished_first != 0; slice--) {
         const struct finished *first = finished_at(store, store->finished_first);
         if (first->ended_ms + store->options.finished_ttl_ms > now_ms) {
             return false;
