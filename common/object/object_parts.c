@@ -268,12 +268,14 @@ check_parts(const struct object_dir *dir, const char *upload, const struct objec
 {
     enum s3_code code = parts_count > 0 ? S3_OK : refuse(problem, S3_MALFORMED_XML);
     *size = 0;
+    for (size_t i = 1; i < parts_count; i++) { // before anything is said of one of them
+        if (parts[i].number <= parts[i - 1].number) {
+            return refuse(problem, S3_INVALID_PART_ORDER);
+        }
+    }
     for (size_t i = 0; code == S3_OK && i < parts_count; i++) {
         struct object_meta meta;
         int fd;
-        if (i > 0 && parts[i].number <= parts[i - 1].number) {
-            return refuse(problem, S3_INVALID_PART_ORDER);
-        }
         code = open_part(dir, upload, parts[i].number, &fd, &meta, problem);
         if (code != S3_OK) {
             return code;

@@ -300,7 +300,7 @@ class Cases:
 
     def case_multipart_wrong_order(self):
         upload = self._begin("m7")
-        parts = [self._part("m7", upload, 1, bytes(PART)), self._part("m7", upload, 2, b"x")]
+        parts = [self._part("m7", upload, number, bytes(PART)) for number in (1, 2)]
         return self._complete("m7", upload, parts[::-1])
 
     def case_wrong_secret(self):

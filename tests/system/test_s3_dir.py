@@ -247,6 +247,15 @@ class S3DirTest(unittest.TestCase):
         self.assertEqual(204, curl(broker, "DELETE", "/race/key")[0])
         self.assertEqual(404, late.finish())
 
+    def test_the_order_of_parts_comes_before_their_sizes(self):
+        s3 = client(self.broker.address, self.broker.access_key, self.broker.secret_key)
+        s3.create_bucket(Bucket="order")
+        upload = s3.create_multipart_upload(Bucket="order", Key="key")["UploadId"]
+        parts = [{"PartNumber": number, "ETag": s3.upload_part(Bucket="order", Key="key", UploadId=upload, PartNumber=number,
+                                                               Body=b"small")["ETag"]} for number in (2, 1)]
+        self.assertEqual("400 InvalidPartOrder", outcome(lambda: s3.complete_multipart_upload(
+            Bucket="order", Key="key", UploadId=upload, MultipartUpload={"Parts": parts})))
+
     def test_a_completion_looks_at_its_conditions(self):
         s3 = client(self.broker.address, self.broker.access_key, self.broker.secret_key)
         s3.create_bucket(Bucket="whole")
