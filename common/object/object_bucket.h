@@ -88,6 +88,7 @@ struct object_put {
     int64_t size;
     const uint8_t *sha256; // that it must have, or NULL
     const char *etag;      // NULL: the MD5
+    bool is_etag_short;    // without etag: the first half of the SHA-256, which costs nothing more
     struct object_condition condition;
     struct span headers; // "name: value\n" each, kept with it
     const char *upload;  // a part of this upload instead, or NULL

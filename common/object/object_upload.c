@@ -31,7 +31,8 @@ struct object_upload {
     int fd;
     int64_t done_bytes;
     bool is_renamed; // temp_path is gone
-    bool has_etag;   // given; otherwise the MD5
+    bool has_etag;   // given
+    bool has_md5;    // is the ETag; otherwise, and without a given one, half of the SHA-256
     struct object_hashing *hashing;
 };
 
@@ -85,6 +86,7 @@ begin(const struct object_dir *dir, const struct object_put *put, struct object_
         memcpy(begun->want_sha256, put->sha256, sizeof(begun->want_sha256));
     }
     begun->has_etag = put->etag != NULL;
+    begun->has_md5 = !begun->has_etag && !put->is_etag_short;
     if (begun->has_etag) {
         snprintf(begun->meta.etag, sizeof(begun->meta.etag), "%s", put->etag);
     }
@@ -96,7 +98,7 @@ begin(const struct object_dir *dir, const struct object_put *put, struct object_
         object_upload_abort(upload);
         return err;
     }
-    begun->hashing = object_hashing_new(dir->hashers, begun->fd, put->size, !begun->has_etag);
+    begun->hashing = object_hashing_new(dir->hashers, begun->fd, put->size, begun->has_md5);
     return ZKT_OK;
 }
 
@@ -191,6 +193,7 @@ object_upload_begin(struct object_store *store, const struct object_grant *grant
     if (grant->part > 0) {
         put.upload = grant->upload;
         put.part = grant->part;
+        put.is_etag_short = true; // the broker's clients compare it with nothing
     } else {
         put.sha256 = grant->sha256;
     }
@@ -234,7 +237,7 @@ check(struct object_upload *upload, struct problem *problem)
                            upload->meta.size);
     }
     enum zkt_err err = object_hashing_finish(upload->hashing, upload->meta.sha256,
-                                             upload->has_etag ? NULL : md5, problem);
+                                             upload->has_md5 ? md5 : NULL, problem);
     if (err != ZKT_OK) {
         return err;
     }
@@ -244,7 +247,7 @@ check(struct object_upload *upload, struct problem *problem)
         return problem_set(problem, ZKT_INVALID, "the SHA-256 of what came is another");
     }
     if (!upload->has_etag) {
-        hex_format(md5, sizeof(md5), upload->meta.etag);
+        hex_format(upload->has_md5 ? md5 : upload->meta.sha256, sizeof(md5), upload->meta.etag);
     }
     return ZKT_OK;
 }

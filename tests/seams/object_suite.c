@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 #include <openssl/evp.h>
 
+#include "base/hex.h"
 #include "base/memory.h"
 #include "object/object_bucket.h"
 #include "object/object_dir.h"
@@ -360,12 +361,17 @@ put_dir_part(struct kind *kind, const struct uid *uid, struct span upload, uint3
         .uid = *uid, .is_put = true, .size = (int64_t)data.len, .part = part};
     struct object_upload *begun = NULL;
     char text[OBJECT_ETAG_SIZE];
+    char tag[33];
+    uint8_t sha256[32];
     struct problem problem;
     snprintf(grant.upload, sizeof(grant.upload), "%.*s", (int)upload.len,
              (const char *)upload.data);
     assert_int_equal(object_upload_begin(kind->store, &grant, &begun, &problem), ZKT_OK);
     assert_int_equal(object_upload_write(begun, data.data, data.len, &problem), ZKT_OK);
     assert_int_equal(object_put_finish(&begun, text, &problem), S3_OK);
+    EVP_Digest(data.data, data.len, sha256, NULL, EVP_sha256(), NULL);
+    hex_format(sha256, sizeof sha256 / 2, tag);
+    assert_string_equal(text, tag);
     bytes_printf(etag, "\"%s\"", text);
 }
 
