@@ -55,7 +55,7 @@ int
 main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "store") == 0) {
-        return store_command(argc - 1, argv + 1);
+        return store_command(argv[0], argc - 1, argv + 1);
     }
     struct broker_options options = {0};
     int code = 0;

@@ -15,12 +15,9 @@
 
 enum { CODE_CLEAN = 0, CODE_DAMAGED = 1, CODE_USAGE = 2, CODE_NO_STORE = 5 };
 
-// `zkarton store` starts this program under its own name and says how it was called.
 static void
-print_usage(FILE *file)
+print_usage(FILE *file, const char *name)
 {
-    const char *caller = getenv("ZKT_STORE_CALLER");
-    const char *name = caller != NULL && strcmp(caller, "zkarton") == 0 ? caller : "zkarton-broker";
     fprintf(file,
             "usage: %s store check DIR\n"
             "       %s store check --objects DIR\n"
@@ -32,7 +29,7 @@ print_usage(FILE *file)
 }
 
 static int
-usage(int argc, char **argv)
+usage(const char *name, int argc, char **argv)
 {
     static const struct {
         const char *name;
@@ -50,7 +47,7 @@ usage(int argc, char **argv)
     } else {
         fprintf(stderr, "zkarton-broker: store has no command \"%s\"\n", action);
     }
-    print_usage(stderr);
+    print_usage(stderr, name);
     return CODE_USAGE;
 }
 
@@ -134,11 +131,12 @@ check_objects(const char *dir, struct problem *problem)
 }
 
 int
-store_command(int argc, char **argv)
+store_command(const char *program, int argc, char **argv)
 {
+    const char *name = strcmp(program, "zkarton") == 0 ? program : "zkarton-broker";
     struct problem problem = {.code = ZKT_OK};
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        print_usage(stdout);
+        print_usage(stdout, name);
         return CODE_CLEAN;
     }
     if (argc >= 2 && strcmp(argv[1], "migrate-objects") == 0) {
@@ -156,5 +154,5 @@ store_command(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "copy") == 0) {
         return store_copy(argv[2], argv[3], &problem) == ZKT_OK ? CODE_CLEAN : fail(&problem);
     }
-    return usage(argc, argv);
+    return usage(name, argc, argv);
 }

@@ -29,8 +29,9 @@ delete_consumer(struct engine *engine, const struct value *args, struct problem 
                            identity->text);
     }
     if (consumer->sessions_count > 0) {
-        return problem_set(problem, ZKT_IN_USE, "consumer \"%.*s\" has %zu workers",
-                           (int)identity->len, identity->text, consumer->sessions_count);
+        return problem_set(problem, ZKT_IN_USE, "consumer \"%.*s\" has %zu worker%s",
+                           (int)identity->len, identity->text, consumer->sessions_count,
+                           consumer->sessions_count == 1 ? "" : "s");
     }
     consumer_drop(engine, consumer);
     return ZKT_OK;

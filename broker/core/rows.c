@@ -23,6 +23,7 @@ put_counts(struct arena *arena, struct value *row, const struct consumer_record 
         value_put(arena, row, priority_name((enum priority)i),
                   value_uint(arena, record->waiting_counts[i]));
     }
+    value_put(arena, row, "delayed", value_uint(arena, record->delayed_count));
     value_put(arena, row, "running", value_uint(arena, record->held_count));
     value_put(arena, row, "crashed", value_uint(arena, record->crashed_count));
     value_put(arena, row, "oldest_ms",

@@ -142,11 +142,12 @@ store_pressure(const struct store *store);
 struct consumer_record {
     uint32_t consumer;
     uint64_t generation;
-    const struct bind *bind; // the store's copy, valid until replaced or gone
-    uint64_t waiting_counts[PRIORITIES_COUNT];
-    uint64_t held_count;    // offered or started
-    uint64_t crashed_count; // records
-    int64_t oldest_ms;      // changed of the oldest waiting; -1: none
+    const struct bind *bind;                   // the store's copy, valid until replaced or gone
+    uint64_t waiting_counts[PRIORITIES_COUNT]; // with those that were returned for later
+    uint64_t delayed_count;                    // of these: returned, and not before their time
+    uint64_t held_count;                       // offered or started
+    uint64_t crashed_count;                    // records
+    int64_t oldest_ms;                         // changed of the oldest waiting; -1: none
     bool dropping;
     int64_t last_seen_ms; // wall, of the last store_put_consumer or store_touch_consumer
 };

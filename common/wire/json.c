@@ -330,7 +330,8 @@ parse_value(struct parser *parser, unsigned depth, struct value *out)
 {
     skip_space(parser);
     if (depth > LIMIT_VALUE_DEPTH) {
-        return refuse(parser, ZKT_TOO_LARGE, "nested too deep");
+        _Static_assert(LIMIT_VALUE_DEPTH == 64, "as the text says");
+        return refuse(parser, ZKT_TOO_LARGE, "nested more than 64 deep");
     }
     if (++parser->nodes_count > LIMIT_VALUE_COUNT) {
         return refuse(parser, ZKT_TOO_LARGE, "too many values");

@@ -128,6 +128,10 @@ returned_goes_first(void **state)
     store_want(bench->store, consumer, 3);
     bench_run(bench);
     assert_int_equal(bench->offers_len, 3);
+    struct consumer_record record;
+    assert_true(store_consumer(bench->store, consumer, &record));
+    assert_int_equal(record.delayed_count, 1);
+    assert_int_equal(record.waiting_counts[PRIORITY_NORMAL], 1); // the delayed one waits, too
     struct hold *again = bench_take(bench);
     assert_int_equal(bench_n(bench, again), 0);
     assert_int_equal(again->attempt, 1);
@@ -137,6 +141,9 @@ returned_goes_first(void **state)
     bench->now_ms += 500;
     store_want(bench->store, consumer, 1);
     bench_run(bench);
+    assert_true(store_consumer(bench->store, consumer, &record));
+    assert_int_equal(record.delayed_count, 0);
+    assert_int_equal(record.waiting_counts[PRIORITY_NORMAL], 0);
     assert_int_equal(bench_n(bench, bench_take(bench)), 2);
     bench_crash(bench);
     store_want(bench->store, consumer, 1);

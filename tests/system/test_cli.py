@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import socket
 import subprocess
 import unittest
 
@@ -71,6 +72,27 @@ class WithoutBrokerTest(unittest.TestCase):
                 code, out, err = zkarton(*args)
                 self.assertEqual((code, out), (2, ""))
                 self.assertIn(word, err)
+
+    def test_garbage_for_an_option_is_2_and_names_it(self):
+        rows = [(command, "--after", "x7") for command in ("list", "queues", "tasks")]
+        rows += [(command, "-n", "x7") for command in ("list", "queues", "tasks")]
+        rows += [(command, "--root", 'a"b') for command in ("logs", "watch", "tasks")]
+        rows += [("tasks", "--state", "x7"), ("logs", "--level", "x7"), ("send a=b", "-p", "x7"), ("send a=b", "-r", "x7"),
+                 ("send a=b", "--object", "x7"), ("send a=b", "--priority", "x7"), ("send a=b", "--as", "x7"),
+                 ("list", "--timeout", "x7"), ("list", "-o", "x7"), ("list", "--broker", "x7")]
+        rows += [("exec a b=c", option, "x7") for option in ("--emit", "-j", "-t", "--kill-after", "--keep")]
+        rows += [("exec a", "--filters", "x7"), ("exec a", "--filters", "@/nowhere/x7")]
+        for command, option, value in rows:
+            with self.subTest(command=command, option=option):
+                code, out, err = zkarton(*command.split(), option, value, *(["--", "true"] if command[:4] == "exec" else []))
+                self.assertEqual((code, out), (2, ""))
+                self.assertIn(option, err.splitlines()[0])
+
+    def test_json_that_is_too_deep_says_so(self):
+        code, _, err = zkarton("send", "type=x", "-p", "deep:=" + "[" * 100 + "]" * 100)
+        self.assertEqual(code, 2)
+        self.assertIn("64", err.splitlines()[0])
+        self.assertNotIn("no JSON", err)
 
     def test_help_is_data(self):
         code, out, err = zkarton("--help")
@@ -281,6 +303,23 @@ class CommandTest(unittest.TestCase):
                 process.wait()
                 process.stdout.close()
                 process.stderr.close()
+
+    def test_what_follows_ends_with_its_reader(self):
+        for command, over in (("logs", os.pipe), ("watch", lambda: [end.detach() for end in socket.socketpair()])):
+            with self.subTest(command=command):
+                reader, writer = over()
+                process = subprocess.Popen([bin_dir() + "/zkarton", command, "-v", *(["nobody."] if command == "watch" else [])],
+                                           env=self.broker.environment, stdout=writer, stderr=subprocess.PIPE)
+                os.close(writer)
+                try:
+                    LineReader(process.stderr).wait_for("connected")
+                    self.assertIsNone(process.poll())
+                    os.close(reader)
+                    self.assertEqual(process.wait(30), 0)
+                finally:
+                    process.kill()
+                    process.wait()
+                    process.stderr.close()
 
     def test_what_is_not_there_is_5(self):
         for args in (("wait", NOBODY), ("tree", NOBODY), ("task", NOBODY), ("retry", NOBODY), ("delete", "t.no", "-y"),

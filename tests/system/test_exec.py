@@ -102,6 +102,7 @@ class ExecTest(unittest.TestCase):
             service.process.send_signal(signal.SIGINT)
             self.assertEqual(service.process.wait(30), 130)
             self.assertFalse(is_alive(pid))
+            self.assertEqual(os.listdir(self.temp), [])
             until("the task is queued again", lambda: [row["state"] for row in self.tree(root)] == ["Spawned"])
 
     def test_a_killed_worker_takes_its_command_along(self):
@@ -142,6 +143,15 @@ class ExecTest(unittest.TestCase):
             self.run_ok("wait", root)
             row, = self.tree(root)
             self.assertEqual(row["state"], "Finished")
+
+    def test_a_task_that_waits_for_another_try_is_counted(self):
+        with self.service("t.again", "type=again", "--", "sh", "-c", "exit 75"):
+            self.send("type=again")
+            until("it is delayed", lambda: self.rows("queues", "t.again")[0]["delayed"] == 1)
+        until("all leave", lambda: self.rows("queues", "t.again")[0]["running"] == 0)
+        self.assertEqual(self.rows("queues", "t.again")[0]["normal"], 1)
+        self.assertEqual(self.run_ok("queues", "t.again").split()[:8],
+                         ["identity", "high", "normal", "low", "delayed", "running", "crashed", "oldest"])
 
     def test_temporary_consumers_and_draining(self):  # S17-S19
         with self.service("t.temp", "type=temp", "--temporary", "--", "true") as service:

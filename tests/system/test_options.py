@@ -101,7 +101,7 @@ class OptionsTest(unittest.TestCase):
         self.assertIn("as many tasks as it may", broker.log.wait_for("INTAKE-CLOSED"))
         code, out, err = broker.run("zkarton", "send", "type=a", "--timeout", "1s", check=False)
         self.assertEqual((code, out), (124, ""))
-        self.assertEqual(err, "zkarton: 1 tasks are not confirmed yet: the broker holds as many tasks as it may (BUSY) (TIMEOUT)\n")
+        self.assertEqual(err, "zkarton: 1 task is not confirmed yet: the broker holds as many tasks as it may (BUSY) (TIMEOUT)\n")
         worker.credit(3)
         held = worker.deliver()
         self.assertEqual(len(held), 3)

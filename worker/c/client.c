@@ -341,8 +341,9 @@ zkt_client_flush(zkt_client_t *client, int timeout_ms)
     int64_t deadline_ms = client_deadline(client, timeout_ms);
     while (client->posted_count > 0) {
         if (!client_collect(client, deadline_ms)) {
-            return client_problem(client, ZKT_TIMEOUT, "%zu tasks are not confirmed yet%s",
-                                  client->posted_count, why_waiting(client));
+            return client_problem(client, ZKT_TIMEOUT, "%zu task%s not confirmed yet%s",
+                                  client->posted_count, client->posted_count == 1 ? " is" : "s are",
+                                  why_waiting(client));
         }
         deadline_ms = timeout_ms == 0 ? client_deadline(client, 0) : deadline_ms;
     }

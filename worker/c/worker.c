@@ -416,8 +416,16 @@ zkt_worker_destroy(zkt_worker_t **worker_p)
 {
     struct zkt_worker *worker = *worker_p;
     *worker_p = NULL;
-    if (worker == NULL || worker->is_abandoned) {
-        return; // threads in process still use it; the program is about to exit
+    if (worker == NULL) {
+        return;
+    }
+    if (worker->is_abandoned) {
+        // Threads in process still use it, and the program is about to exit: what is in memory goes
+        // with it, what is on disk would not.
+        if (worker->scratch.path != NULL) {
+            tree_remove(worker->scratch.path);
+        }
+        return;
     }
     worker_fini(worker);
     free(worker);

@@ -80,9 +80,13 @@ take_filters(struct exec_command_line *line, const char *value)
         free(line->filters_file);
         line->filters_file = read_text(value + 1);
         if (line->filters_file == NULL) {
-            return cli_usage("exec", "cannot read the filters in %s.", value + 1);
+            return cli_usage("exec", "--filters: cannot read %s.", value + 1);
         }
         value = line->filters_file;
+    }
+    struct problem problem;
+    if (json_check(value, &problem) != ZKT_OK) {
+        return cli_usage("exec", "--filters: %s", problem.text);
     }
     line->worker.filters_json = value;
     return EXIT_YES;
@@ -116,7 +120,7 @@ take_emit(struct exec_plan *plan, const char *text)
     struct problem problem;
     plan->emits = xrealloc(plan->emits, (plan->emits_count + 1) * sizeof(*plan->emits));
     if (word_parse(text, &plan->emits[plan->emits_count], &problem) != ZKT_OK) {
-        return cli_usage("exec", "%s", problem.text);
+        return cli_usage("exec", "--emit %s", problem.text);
     }
     plan->emits_count++;
     return EXIT_YES;
@@ -329,6 +333,7 @@ serve(struct cli *cli, struct exec_command_line *line)
         // Threads may still be in exec_process: what they use stays until the process ends.
         wait_for_running(&line->plan);
         exec_base_close(&line->plan);
+        zkt_worker_destroy(&worker);
         _exit(code);
     }
     if (err != ZKT_OK) {

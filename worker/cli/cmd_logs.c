@@ -115,7 +115,10 @@ cmd_logs(struct cli *cli, int argc, char **argv)
         if (id == LOGS_FILTER) {
             logs.filter = parser.value;
         } else if (id == LOGS_ROOT) {
-            logs.root_uid = row_uid(parser.value);
+            logs.root_uid = option_root(&parser);
+            if (logs.root_uid == NULL) {
+                return EXIT_USAGE;
+            }
         } else if (id == LOGS_LEVEL) {
             if (!take_level(&logs, parser.value)) {
                 return EXIT_USAGE;

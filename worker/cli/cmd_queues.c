@@ -1,4 +1,5 @@
-// `zkarton queues`: what waits at each priority, what runs, what crashed.
+// `zkarton queues`: what waits at each priority, how many of these were given back for later, what
+// runs, what crashed.
 #include "base/clock.h"
 #include "cli.h"
 #include "list_options.h"
@@ -8,7 +9,7 @@
 static void
 fill_queue(struct table *table, const zkt_value_t *row)
 {
-    static const char *const numbers[] = {"high", "normal", "low", "running", "crashed"};
+    static const char *const numbers[] = {"high", "normal", "low", "delayed", "running", "crashed"};
     char age[FORMAT_TEXT_SIZE];
     int64_t oldest_ms = row_int(row, "oldest_ms", -1); // a time of the wall clock
     int64_t age_ms = clock_wall_ms() - oldest_ms;
@@ -23,8 +24,8 @@ int
 cmd_queues(struct cli *cli, int argc, char **argv)
 {
     static const struct table_column columns[] = {
-        {"identity", false}, {"high", true},    {"normal", true}, {"low", true},
-        {"running", true},   {"crashed", true}, {"oldest", true}};
+        {"identity", false}, {"high", true},    {"normal", true},  {"low", true},
+        {"delayed", true},   {"running", true}, {"crashed", true}, {"oldest", true}};
     struct list_options list;
     int code = EXIT_YES;
     if (!list_options_parse(cli, "queues", argc, argv, false, &list, &code)) {

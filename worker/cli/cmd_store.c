@@ -27,14 +27,14 @@ cmd_store(struct cli *cli, int argc, char **argv)
 {
     (void)cli;
     char **words = xcalloc((size_t)argc + 3, sizeof(char *));
-    char name[] = "zkarton-broker";
+    const char *name = "zkarton-broker";
+    char caller[] = "zkarton"; // the name that the broker program shows its user
     char store[] = "store";
-    words[0] = name;
+    words[0] = caller;
     words[1] = store;
     for (int i = 0; i < argc; i++) {
         words[i + 2] = argv[i];
     }
-    setenv("ZKT_STORE_CALLER", "zkarton", 1);
     char *path = beside(name);
     execv(path, words);
     execvp(name, words);

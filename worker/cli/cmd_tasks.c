@@ -34,7 +34,7 @@ cmd_tasks(struct cli *cli, int argc, char **argv)
     struct bytes args = {0};
     row_arg(&args, "identity", list.identity);
     row_arg(&args, "state", list.state);
-    row_arg(&args, "root", list.root != NULL ? row_uid(list.root) : NULL);
+    row_arg(&args, "root", list.root);
     const struct row_view view = {
         .what = "tasks",
         .args = bytes_text(&args),

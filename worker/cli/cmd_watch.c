@@ -64,6 +64,8 @@ cmd_watch(struct cli *cli, int argc, char **argv)
             topics[topics_count++] = parser.value;
         } else if (root_topic != NULL) {
             code = cli_usage("watch", "--root names one analysis.");
+        } else if (option_root(&parser) == NULL) {
+            code = EXIT_USAGE;
         } else {
             root_topic = xasprintf("analysis.%s.", row_uid(parser.value));
             topics[topics_count++] = root_topic;

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/problem.h"
+#include "base/uid.h"
 #include "base/zkarton_err.h"
+#include "rows.h"
 
 enum {
     GLOBAL_CONFIG = 10000,
@@ -269,6 +271,18 @@ option_words(struct option_parser *parser, const char **words, size_t words_max,
                           id == OPTION_WORD ? parser->value : parser->argv[parser->at]);
     }
     return -1;
+}
+
+const char *
+option_root(const struct option_parser *parser)
+{
+    struct uid uid;
+    if (!uid_parse(parser->value, strlen(parser->value), &uid)) {
+        cli_usage(parser->command, "\"--root %s\" is no uid. Write what zkarton send printed.",
+                  parser->value);
+        return NULL;
+    }
+    return row_uid(parser->value);
 }
 
 bool

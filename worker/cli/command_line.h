@@ -37,6 +37,10 @@ option_next(struct option_parser *parser);
 // words, at most words_max. -1: leave with *code.
 int
 option_words(struct option_parser *parser, const char **words, size_t words_max, int *code);
+// option_root returns the uid of an analysis out of the value of --root; NULL: the mistake was
+// printed.
+const char *
+option_root(const struct option_parser *parser);
 // parse_duration reads "500ms", "5s", "2m", "1h"; a bare number is seconds. false: none of these.
 bool
 parse_duration(const char *text, int64_t *duration_ms);

@@ -39,6 +39,12 @@ take(struct list_options *list, struct option_parser *parser, int id, bool is_ta
         }
         return EXIT_YES;
     case LIST_AFTER:
+        // All cursors of the broker are numbers; it takes what is none for the beginning.
+        if (!parse_count(parser->value, INT64_MAX, &(uint64_t){0})) {
+            return cli_usage(parser->command,
+                             "\"--after %s\": write the cursor that the last page printed.",
+                             parser->value);
+        }
         list->after = parser->value;
         return EXIT_YES;
     case LIST_CONSUMER:
@@ -54,8 +60,8 @@ take(struct list_options *list, struct option_parser *parser, int id, bool is_ta
         list->state = parser->value;
         return EXIT_YES;
     default:
-        list->root = parser->value;
-        return EXIT_YES;
+        list->root = option_root(parser);
+        return list->root != NULL ? EXIT_YES : EXIT_USAGE;
     }
 }
 

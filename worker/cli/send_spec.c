@@ -37,13 +37,13 @@ static const struct option send_options[] = {
 };
 
 static int
-add_word(struct word **words, size_t *words_count, const char *text)
+add_word(struct word **words, size_t *words_count, const char *option, const char *text)
 {
     struct problem problem;
     *words = xrealloc(*words, (*words_count + 1) * sizeof(**words));
     enum zkt_err err = word_parse(text, &(*words)[*words_count], &problem);
     if (err != ZKT_OK) {
-        return cli_usage("send", "%s", problem.text);
+        return cli_usage("send", "%s%s", option, problem.text);
     }
     (*words_count)++;
     return EXIT_YES;
@@ -93,7 +93,8 @@ add_object(struct send_spec *spec, const char *text)
     }
     char *token = equals[1] == '@' ? read_token(equals + 2) : xstrdup(equals + 1);
     if (token == NULL) {
-        return cli_fail(ZKT_IO, "%s: %s", equals + 2, errno != 0 ? strerror(errno) : "empty");
+        return cli_fail(ZKT_IO, "--object: %s: %s", equals + 2,
+                        errno != 0 ? strerror(errno) : "empty");
     }
     spec->objects = xrealloc(spec->objects, (spec->objects_count + 1) * sizeof(*spec->objects));
     spec->objects[spec->objects_count++] = (struct send_file){
@@ -125,9 +126,9 @@ take(struct send_spec *spec, int id, const char *value)
 {
     switch (id) {
     case OPTION_WORD:
-        return add_word(&spec->headers, &spec->headers_count, value);
+        return add_word(&spec->headers, &spec->headers_count, "", value);
     case SEND_PAYLOAD:
-        return add_word(&spec->payload, &spec->payload_count, value);
+        return add_word(&spec->payload, &spec->payload_count, "-p ", value);
     case SEND_RESOURCE:
         return add_file(spec, value);
     case SEND_AS:

@@ -3,18 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <zkarton.h>
-
+#include "base/arena.h"
 #include "base/memory.h"
 #include "output.h"
+#include "wire/json.h"
 
-static bool
-is_json_text(const char *text)
+enum zkt_err
+json_check(const char *text, struct problem *problem)
 {
-    zkt_value_t *value = zkt_value_from_json(text);
-    bool is_json = value != NULL;
-    zkt_value_destroy(&value);
-    return is_json;
+    struct arena arena;
+    struct value value;
+    arena_init(&arena);
+    enum zkt_err err = json_parse(span_of_text(text), &arena, &value, problem);
+    arena_fini(&arena);
+    return err;
 }
 
 enum zkt_err
@@ -34,11 +36,16 @@ word_parse(const char *text, struct word *word, struct problem *problem)
     }
     word->is_json = equals[-1] == ':';
     word->value = equals + 1;
-    if (word->is_json && !is_json_text(word->value)) {
+    size_t key_len = (size_t)(equals - text) - (word->is_json ? 1 : 0);
+    struct problem why;
+    enum zkt_err err = word->is_json ? json_check(word->value, &why) : ZKT_OK;
+    if (err == ZKT_TOO_LARGE) { // it is JSON, and more than a task may hold
+        return problem_set(problem, ZKT_USAGE, "\"%.*s:=\": %s", (int)key_len, text, why.text);
+    }
+    if (err != ZKT_OK) {
         return problem_set(problem, ZKT_USAGE,
                            "\"%s\": what follows \":=\" is no JSON. Text goes as KEY=TEXT.", text);
     }
-    size_t key_len = (size_t)(equals - text) - (word->is_json ? 1 : 0);
     word->key = xmemdup(text, key_len);
     return ZKT_OK;
 }
@@ -74,8 +81,9 @@ filter_words_add(struct filter_words *filters, const char *text, struct problem 
                            text);
     }
     if (is_whole) {
-        if (!is_json_text(text)) {
-            return problem_set(problem, ZKT_USAGE, "\"%s\" is no JSON", text);
+        struct problem why;
+        if (json_check(text, &why) != ZKT_OK) {
+            return problem_set(problem, ZKT_USAGE, "filters as JSON: %s", why.text);
         }
         filters->is_whole = true;
         bytes_append_text(&filters->json, text);

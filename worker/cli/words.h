@@ -3,6 +3,10 @@
 #include "base/bytes.h"
 #include "base/problem.h"
 
+// json_check says why text is no JSON value: INVALID, or TOO_LARGE for what breaks a limit.
+ZKT_MUST enum zkt_err
+json_check(const char *text, struct problem *problem);
+
 struct word {
     char *key;         // owned
     const char *value; // borrowed from the text

@@ -284,7 +284,8 @@ store_consumer(const struct store *store, uint32_t number, struct consumer_recor
                                     .oldest_ms = -1};
     for (int level = 0; level < PRIORITIES_COUNT; level++) {
         const struct queue *queue = &consumer->queues[level];
-        out->waiting_counts[level] = queue->waiting_count;
+        out->waiting_counts[level] = queue->waiting_count + queue->delayed_count;
+        out->delayed_count += queue->delayed_count;
         const uint32_t heads[] = {queue->returned_head, queue->head};
         for (int head_index = 0; head_index < 2; head_index++) {
             int64_t changed_ms = heads[head_index] != 0

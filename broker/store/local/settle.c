@@ -273,10 +273,21 @@ store_return(struct store *store, struct hold *hold, bool count_attempt, int64_t
         struct delayed *delayed = xcalloc(1, sizeof *delayed);
         delayed->entry = index;
         entry->place = ENTRY_DELAYED;
+        consumer_entry_of(store, entry->consumer)->queues[entry->priority].delayed_count++;
         heap_push(&store->delayed, &delayed->node, not_before_ms);
         return;
     }
     requeue(store, index);
+}
+
+static void
+end_delay(struct store *store, struct delayed *delayed)
+{
+    const struct entry *entry = entry_at(store, delayed->entry);
+    consumer_entry_of(store, entry->consumer)->queues[entry->priority].delayed_count--;
+    heap_remove(&store->delayed, &delayed->node);
+    requeue(store, delayed->entry);
+    free(delayed);
 }
 
 void
@@ -289,9 +300,7 @@ delayed_drop(struct store *store, uint32_t consumer)
             at++;
             continue;
         }
-        heap_remove(&store->delayed, &delayed->node); // another takes its slot
-        requeue(store, delayed->entry);
-        free(delayed);
+        end_delay(store, delayed); // another takes its slot
         at = 0;
     }
 }
@@ -302,9 +311,7 @@ delayed_due(struct store *store, int64_t now_ms)
     struct heap_node *node;
     while ((node = heap_first(&store->delayed)) != NULL && node->key <= now_ms) {
         struct delayed *delayed = container_of(node, struct delayed, node);
-        heap_remove(&store->delayed, node);
-        requeue(store, delayed->entry);
-        free(delayed);
+        end_delay(store, delayed);
     }
 }
 

@@ -98,6 +98,7 @@ struct queue {
     uint32_t head, tail;
     uint32_t returned_head, returned_tail; // ascending by sequence, dispatched first
     uint64_t waiting_count;
+    uint64_t delayed_count; // returned for later: in no line until then
     uint64_t mark_wanted, mark_committing, mark_durable;
 };
 

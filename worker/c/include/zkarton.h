@@ -290,6 +290,7 @@ const char *
 zkt_worker_identity(const zkt_worker_t *worker); // with the suffix of debug mode (S26)
 const char *
 zkt_worker_error(const zkt_worker_t *worker);
+// After CANCELLED or FAILED it removes the files of deliveries and leaves the rest to the exit.
 void
 zkt_worker_destroy(zkt_worker_t **worker_p);
 
