@@ -308,7 +308,7 @@ class CommandTest(unittest.TestCase):
         for command, over in (("logs", os.pipe), ("watch", lambda: [end.detach() for end in socket.socketpair()])):
             with self.subTest(command=command):
                 reader, writer = over()
-                process = subprocess.Popen([bin_dir() + "/zkarton", command, "-v", *(["nobody."] if command == "watch" else [])],
+                process = Process([bin_dir() + "/zkarton", command, "-v", *(["nobody."] if command == "watch" else [])],
                                            env=self.broker.environment, stdout=writer, stderr=subprocess.PIPE)
                 os.close(writer)
                 try:

@@ -36,6 +36,9 @@ class ExecTest(unittest.TestCase):
     def send(self, *args):
         return self.run_ok("send", *args).strip()
 
+    def queue(self, identity):
+        return json.loads(self.run_ok("queues", identity, "-o", "json"))
+
     def tree(self, root):
         return [json.loads(line) for line in self.run_ok("tree", root, "-o", "json").splitlines()]
 
@@ -147,9 +150,9 @@ class ExecTest(unittest.TestCase):
     def test_a_task_that_waits_for_another_try_is_counted(self):
         with self.service("t.again", "type=again", "--", "sh", "-c", "exit 75"):
             self.send("type=again")
-            until("it is delayed", lambda: self.rows("queues", "t.again")[0]["delayed"] == 1)
-        until("all leave", lambda: self.rows("queues", "t.again")[0]["running"] == 0)
-        self.assertEqual(self.rows("queues", "t.again")[0]["normal"], 1)
+            until("it is delayed", lambda: self.queue("t.again")["delayed"] == 1)
+        until("all leave", lambda: self.queue("t.again")["running"] == 0)
+        self.assertEqual(self.queue("t.again")["normal"], 1)
         self.assertEqual(self.run_ok("queues", "t.again").split()[:8],
                          ["identity", "high", "normal", "low", "delayed", "running", "crashed", "oldest"])
 
