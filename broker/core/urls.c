@@ -161,8 +161,10 @@ urls_is_empty(const struct engine *engine)
 void
 urls_destroy_all(struct engine *engine)
 {
-    struct list_link *link;
-    while ((link = list_first(&engine->urls)) != NULL) {
+    struct list_link *link = list_first(&engine->urls);
+    while (link != NULL) {
+        struct list_link *next = list_next(&engine->urls, link);
         end(container_of(link, struct urls, link));
+        link = next;
     }
 }

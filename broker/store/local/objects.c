@@ -331,13 +331,13 @@ static void
 sort_uploads(struct store *store)
 {
     size_t uploads_count = 0;
-    struct object_entry **uploads = xmalloc((store->uploads_count + 1) * sizeof(*uploads));
+    struct object_entry **uploads = xmalloc((store->uploads_count + 1) * sizeof(void *));
     struct list_link *link;
     while ((link = list_first(&store->uploads)) != NULL) {
         list_remove(link);
         uploads[uploads_count++] = container_of(link, struct object_entry, upload_link);
     }
-    qsort(uploads, uploads_count, sizeof(*uploads), compare_ages);
+    qsort(uploads, uploads_count, sizeof(void *), compare_ages);
     for (size_t at = 0; at < uploads_count; at++) {
         list_append(&store->uploads, &uploads[at]->upload_link);
     }
