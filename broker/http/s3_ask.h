@@ -29,6 +29,7 @@ struct s3_ask {
     // The body.
     struct object_upload *upload; // of an object or a part
     int64_t left_bytes;           // as it comes, of Content-Length
+    bool is_open_ended;           // there is none: its chunks say where they end
     struct s3_chunked *chunked;
     struct s3_checksum *checksums[S3_CHECKSUMS_MAX];
     size_t checksums_count;

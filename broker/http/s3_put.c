@@ -99,19 +99,22 @@ find_size(struct s3_ask *call, int64_t *size)
 {
     const char *payload = call->verified.payload;
     bool is_streamed = s3_chunked_is_known(payload);
-    bool is_bodiless = s3_ask_header(call, "Content-Length") == NULL &&
-                       s3_ask_header(call, "Transfer-Encoding") == NULL;
+    bool has_length = s3_ask_header(call, "Content-Length") != NULL;
+    bool is_bodiless = !has_length && s3_ask_header(call, "Transfer-Encoding") == NULL;
     if (is_bodiless && !is_object(call)) {
         *size = 0; // curl says nothing of a body that is not there
-    } else if (!parse_size(s3_ask_header(call, "Content-Length"), &call->left_bytes)) {
+        return;
+    }
+    call->is_open_ended = is_streamed && !has_length && !is_bodiless; // as the C++ SDK sends it
+    if (!call->is_open_ended &&
+        !parse_size(s3_ask_header(call, "Content-Length"), &call->left_bytes)) {
         s3_ask_fail(call, S3_MISSING_CONTENT_LENGTH, NULL);
-    } else if (is_streamed &&
-               !parse_size(s3_ask_header(call, "x-amz-decoded-content-length"), size)) {
-        s3_ask_fail(call, S3_MISSING_CONTENT_LENGTH, "x-amz-decoded-content-length is missing");
-    } else if (is_streamed) {
-        call->chunked = s3_chunked_new(&call->verified, *size);
-    } else {
+    } else if (!is_streamed) {
         *size = call->left_bytes;
+    } else if (!parse_size(s3_ask_header(call, "x-amz-decoded-content-length"), size)) {
+        s3_ask_fail(call, S3_MISSING_CONTENT_LENGTH, "x-amz-decoded-content-length is missing");
+    } else {
+        call->chunked = s3_chunked_new(&call->verified, *size);
     }
 }
 
@@ -219,10 +222,10 @@ s3_put_take(struct s3_ask *call, const char *data, size_t len)
     if (call->code != S3_OK) {
         return; // the rest of the body is read and dropped, so that the client gets the answer
     }
-    if ((int64_t)len > call->left_bytes) {
+    if (!call->is_open_ended && (int64_t)len > call->left_bytes) {
         s3_ask_fail(call, S3_INCOMPLETE_BODY, "the body is longer than announced");
     } else {
-        call->left_bytes -= (int64_t)len;
+        call->left_bytes -= call->is_open_ended ? 0 : (int64_t)len;
         code = call->chunked != NULL
                    ? s3_chunked_feed(call->chunked, data, len, take_bytes, call, &problem)
                    : take_bytes(call, data, len, &problem);

@@ -40,11 +40,11 @@ class S3Broker(Broker):
         return self.endpoints["http"]
 
 
-def curl(server, method, target, *args, key=None, secret=None):
+def curl(server, method, target, *args, key=None, secret=None, payload="UNSIGNED-PAYLOAD"):
     """A request signed by curl: (status, body)."""
     done = subprocess.run(
         ["curl", "-sS", "--path-as-is", "--aws-sigv4", "aws:amz:us-east-1:s3", "-u",
-         f"{key or server.access_key}:{secret or server.secret_key}", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
+         f"{key or server.access_key}:{secret or server.secret_key}", "-H", f"x-amz-content-sha256: {payload}",
          "-X", method, "-w", "\n%{http_code}", *args, server.address + target],
         capture_output=True, timeout=60, check=True)
     body, status = done.stdout.rsplit(b"\n", 1)
@@ -282,6 +282,24 @@ class S3DirTest(unittest.TestCase):
         status, body = curl(self.broker, "PUT", "/some-bucket/new", "-H", "x-amz-copy-source: /some-bucket/old")
         self.assertEqual((400, True), (status, b"XAmzContentSHA256Mismatch" in body))
         self.assertEqual(404, curl(self.broker, "GET", "/some-bucket/new")[0])
+
+    def test_chunks_of_no_announced_length(self):  # as the C++ SDK sends them, on Transfer-Encoding: chunked
+        broker = self.broker
+        self.assertEqual(200, curl(broker, "PUT", "/open-ended")[0])
+
+        def put(key, body, length=7):
+            return curl(broker, "PUT", "/open-ended/" + key, "--data-binary", body, "-H", "Transfer-Encoding: chunked", "-H",
+                        f"x-amz-decoded-content-length: {length}", payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
+
+        self.assertEqual((200, b""), put("key", "3\r\ncon\r\n4\r\ntent\r\n0\r\n\r\n"))
+        self.assertEqual((200, b"content"), curl(broker, "GET", "/open-ended/key"))
+        for body, length in (("7\r\ncontent\r\n", 7), ("7\r\ncontent\r\n0\r\n\r\n", 8), ("7\r\ncontent\r\n0\r\n\r\n", 6)):
+            with self.subTest(body=body, length=length):
+                status, answer = put("bad", body, length)
+                self.assertEqual((400, True), (status, b"IncompleteBody" in answer), answer)
+                self.assertEqual(404, curl(broker, "GET", "/open-ended/bad")[0])
+        status, answer = curl(broker, "PUT", "/open-ended/bad", "--data-binary", "x", "-H", "Transfer-Encoding: chunked")
+        self.assertEqual((411, True), (status, b"MissingContentLength" in answer))
 
     def test_a_key_that_only_reads(self):
         self.assertEqual(200, curl(self.broker, "PUT", "/some-bucket")[0])

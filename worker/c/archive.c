@@ -22,6 +22,24 @@ zip_problem(struct problem *problem, const char *what, zip_t *archive)
     return problem_set(problem, ZKT_IO, "%s: %s", what, zip_strerror(archive));
 }
 
+// A link out of the folder would carry what is elsewhere on this machine into a task: who unpacked
+// the folder from somewhere could choose it.
+static bool
+leads_out(const FTSENT *entry, const char *root)
+{
+    struct stat status;
+    if (entry->fts_level == FTS_ROOTLEVEL || lstat(entry->fts_accpath, &status) == -1 ||
+        !S_ISLNK(status.st_mode)) {
+        return false;
+    }
+    char *target = realpath(entry->fts_accpath, NULL);
+    size_t root_len = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    bool is_inside = target != NULL && strncmp(target, root, root_len) == 0 &&
+                     (target[root_len] == '/' || target[root_len] == '\0');
+    free(target);
+    return !is_inside;
+}
+
 // One entry of the walk; names are relative to the root.
 static enum zkt_err
 add_entry(zip_t *archive, const FTSENT *entry, size_t root_len, struct problem *problem)
@@ -71,8 +89,16 @@ add_tree(zip_t *archive, const char *path, struct problem *problem)
         walk == NULL ? problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno)) : ZKT_OK;
     FTSENT *entry = NULL;
     size_t entries_count = 0;
+    char *real = realpath(root, NULL);
+    if (err == ZKT_OK && real == NULL) {
+        err = problem_set(problem, ZKT_IO, "%s: %s", path, strerror(errno));
+    }
     while (err == ZKT_OK && (entry = fts_read(walk)) != NULL) {
-        err = add_entry(archive, entry, root_len, problem);
+        if (leads_out(entry, real)) {
+            fts_set(walk, entry, FTS_SKIP);
+        } else {
+            err = add_entry(archive, entry, root_len, problem);
+        }
         if (++entries_count > ENTRIES_MAX) {
             err =
                 problem_set(problem, ZKT_TOO_LARGE, "%s: more than %d entries", path, ENTRIES_MAX);
@@ -81,6 +107,7 @@ add_tree(zip_t *archive, const char *path, struct problem *problem)
     if (walk != NULL) {
         fts_close(walk);
     }
+    free(real);
     free(root);
     return err;
 }

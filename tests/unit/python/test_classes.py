@@ -11,6 +11,7 @@ import tempfile
 import unittest
 import uuid
 import warnings
+import zipfile
 from unittest import mock
 
 from support import python_client  # noqa: F401 puts the package on the path
@@ -104,6 +105,16 @@ class ResourceTest(unittest.TestCase):
             with self.assertRaisesRegex(zkarton.ZkartonError, "SHA-256 differs"):
                 resource.download_to_file(os.path.join(folder, "x"))
             self.assertEqual(os.listdir(folder), [])
+
+    def test_links_out_of_a_directory_are_left_out(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "a"), "w", encoding="ascii") as file:
+                file.write("x")
+            for target, name in (("a", "in"), ("/etc/passwd", "out"), ("../" * 20 + "etc/passwd", "far"), ("/etc", "outdir")):
+                os.symlink(target, os.path.join(folder, name))
+            packed = Resource.from_directory("all", folder)
+            with packed.open() as file, zipfile.ZipFile(file) as archive:
+                self.assertEqual(sorted(archive.namelist()), ["a", "in"])
 
 
 class ConfigTest(unittest.TestCase):

@@ -216,6 +216,47 @@ list_folder(zkt_delivery_t *delivery, const zkt_task_t *task, void *arg)
     return err;
 }
 
+// Links are followed as far as they stay in the folder.
+static void
+test_links_stay_inside(void **state)
+{
+    (void)state;
+    static const char *const links[][2] = {{"a", "in"},
+                                           {"/etc/passwd", "out"},
+                                           {"/etc", "outdir"},
+                                           {"..", "above"},
+                                           {"no", "dangling"}};
+    enum { LINKS_COUNT = sizeof links / sizeof *links };
+    char folder[64] = "/tmp/zkarton-tree-XXXXXX";
+    char file[128];
+    char path[128];
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof file, "%s/a", folder);
+    write_file(file, "x");
+    for (size_t i = 0; i < LINKS_COUNT; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, links[i][1]);
+        assert_int_equal(symlink(links[i][0], path), 0);
+    }
+    zkt_worker_options_t options = options_of(list_folder);
+    zkt_task_t *task = zkt_task_new("type=text");
+    zkt_task_set_directory(task, "tree", folder);
+    assert_null(zkt_task_error(task));
+    zkt_test_t *test = NULL;
+    assert_int_equal(zkt_test_run(&options, &task, &test), ZKT_OK);
+    assert_string_equal(zkt_test_state(test), "Finished");
+    const char *log = zkt_test_log(test);
+    assert_non_null(strstr(log, "[INFO] 1 61\n"));
+    assert_non_null(strstr(log, "[INFO] 2 69\n"));
+    assert_int_equal(strlen(log), 2 * strlen("[INFO] 1 61\n"));
+    zkt_test_destroy(&test);
+    for (size_t i = 0; i < LINKS_COUNT; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, links[i][1]);
+        unlink(path);
+    }
+    unlink(file);
+    rmdir(folder);
+}
+
 // An empty directory is one, and names that are no text come back as they were (B3).
 static void
 test_odd_directories(void **state)
@@ -392,6 +433,7 @@ main(void)
         cmocka_unit_test(test_crashed_and_returned),
         cmocka_unit_test(test_directories),
         cmocka_unit_test(test_odd_directories),
+        cmocka_unit_test(test_links_stay_inside),
         cmocka_unit_test(test_odd_names),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_zip_cannot_leave),

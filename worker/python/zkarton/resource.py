@@ -17,6 +17,14 @@ BLOCK_BYTES = 1 << 18
 DIRECTORY_FLAG = "Directory"
 
 
+def _leads_out(path: str, directory_path: str) -> bool:
+    """A link out of the directory would carry what is elsewhere on this machine into a task."""
+    if not os.path.islink(path):
+        return False
+    root = os.path.realpath(directory_path)
+    return os.path.commonpath([root, os.path.realpath(path)]) != root
+
+
 def _hash_of(stream: IO[bytes]) -> str:
     digest = hashlib.sha256()
     for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
@@ -167,13 +175,14 @@ class LocalResource(ResourceBase):
     def from_directory(cls, name: str, directory_path: str, compression: int = zipfile.ZIP_DEFLATED,
                        in_memory: bool = False, bucket: Optional[str] = None,
                        metadata: Optional[Dict[str, Any]] = None, uid: Optional[str] = None) -> LocalResource:
-        """A whole directory, packed as zip with paths relative to it (B3)."""
+        """A whole directory, packed as zip with paths relative to it (B3); links that lead out of it are left out."""
         out: IO[bytes] = io.BytesIO() if in_memory else tempfile.TemporaryFile()
         with zipfile.ZipFile(out, "w", compression=compression) as archive:
             for root, _, files in os.walk(directory_path):
                 for file_name in files:
                     path = os.path.join(root, file_name)
-                    archive.write(path, os.path.relpath(path, directory_path))
+                    if not _leads_out(path, directory_path):
+                        archive.write(path, os.path.relpath(path, directory_path))
         out.seek(0)
         if isinstance(out, io.BytesIO):
             return cls(name, content=out.getvalue(), bucket=bucket, metadata=metadata, uid=uid, _flags=[DIRECTORY_FLAG])
