@@ -39,9 +39,8 @@ transfer_destroy(struct transfer **transfer_p);
 void
 transfer_patience(struct transfer *transfer, int64_t patience_ms);
 // transfer_trust: the file of certificates that the one of an https server has to come from; NULL
-// or
-// "": the system's. Borrowed. A server that does not show such a one is as one that is away while
-// is_patient, and else ends the transfer with CONFIG_INVALID.
+// or "": the system's. Borrowed. A server that does not show such a one is as one that is away
+// while is_patient, and else ends the transfer with CONFIG_INVALID.
 void
 transfer_trust(struct transfer *transfer, const char *ca_file, bool is_patient);
 // transfer_upload sends want->size bytes of fd from its beginning and hashes them on the way; fd

@@ -152,6 +152,14 @@ fixture_destroy(struct fixture **fixture_p)
     free(fixture);
 }
 
+int
+fixture_teardown(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_destroy(&fixture);
+    return 0;
+}
+
 void
 fixture_turns(struct fixture *fixture, int count, int64_t elapsed_ms)
 {

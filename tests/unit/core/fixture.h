@@ -39,6 +39,9 @@ struct fixture *
 fixture_new_with(uint64_t tasks_max, const struct task_codec *codec);
 void
 fixture_destroy(struct fixture **fixture_p);
+// fixture_teardown is cmocka's, for a state that is a fixture.
+int
+fixture_teardown(void **state);
 // fixture_say hands a command to the engine and makes turns until nothing waits. Returns its id.
 uint64_t
 fixture_say(struct fixture *fixture, uint64_t peer, struct command command);

@@ -11,14 +11,6 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture_destroy(&fixture);
-    return 0;
-}
-
 // Says it, wants silence as long as nothing is committed, and returns the answer that comes then.
 static const struct command *
 say_and_wait(struct fixture *fixture, uint64_t peer, struct command command)
@@ -86,7 +78,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_answers_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_answers_wait, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,14 +55,6 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture_destroy(&fixture);
-    return 0;
-}
-
 static struct object_item *
 items_of(struct fixture *fixture)
 {
@@ -143,6 +135,24 @@ test_others_do_not_wait(void **state)
     assert_null(fixture_answer(fixture, 500));
 }
 
+// A broker that is asked to stop answers first.
+static void
+test_the_end_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    (void)fixture_say(fixture, PEER, hello_of(1, ROLE_PRODUCER, "many"));
+    fixture_turns(fixture, 4, 1);
+    hand(fixture, VERB_DOWNLOAD, 500, items_of(fixture)); // nothing to make durable
+    engine_drain(fixture->engine);
+    for (int turn = 0; turn < 20 && fixture_answer(fixture, 500) == NULL; turn++) {
+        assert_false(engine_is_drained(fixture->engine));
+        fixture_turns(fixture, 1, 1);
+    }
+    assert_non_null(fixture_answer(fixture, 500));
+    fixture_turns(fixture, 4, 1);
+    assert_true(engine_is_drained(fixture->engine));
+}
+
 // As many questions as of any other kind.
 static void
 test_too_many(void **state)
@@ -206,10 +216,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_uploads, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_others_do_not_wait, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_downloads, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_uploads, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_others_do_not_wait, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_the_end_waits, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_downloads, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

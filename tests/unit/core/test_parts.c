@@ -66,14 +66,6 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture_destroy(&fixture);
-    return 0;
-}
-
 static const struct command *
 say(struct fixture *fixture, uint64_t peer, struct command command)
 {
@@ -294,12 +286,12 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_part_sizes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_an_upload_in_parts, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_who_may_send_parts, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_too_many_requests, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_holders, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_became_of_an_object, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_part_sizes, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_an_upload_in_parts, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_who_may_send_parts, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_requests, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_holders, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_what_became_of_an_object, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

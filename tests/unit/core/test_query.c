@@ -15,14 +15,6 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture_destroy(&fixture);
-    return 0;
-}
-
 static const struct command *
 ask(struct fixture *fixture, enum verb verb, const char *what, struct value args)
 {
@@ -271,15 +263,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_pages_of_consumers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_workers_without_instance, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_match, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refused_questions, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_delete, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_log, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_log_rate, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_metrics_in_slices, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_pages_of_consumers, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_workers_without_instance, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_match, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_refused_questions, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_delete, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_log, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_log_rate, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_metrics, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_metrics_in_slices, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,14 +10,6 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture_destroy(&fixture);
-    return 0;
-}
-
 static enum zkt_err
 error_of(const struct fixture *fixture, uint64_t id)
 {
@@ -230,14 +222,14 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_hello_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_hello_refusals, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_roles, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_replaced_and_resumed, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lost_workers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bye, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_temporary, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deaf_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hello_first, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_hello_refusals, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_roles, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_replaced_and_resumed, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lost_workers, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_bye, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_temporary, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_deaf_peer, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,14 +13,6 @@ setup(void **state)
     return 0;
 }
 
-static int
-teardown(void **state)
-{
-    struct fixture *fixture = *state;
-    fixture_destroy(&fixture);
-    return 0;
-}
-
 static const struct command *
 say(struct fixture *fixture, uint64_t peer, struct command command)
 {
@@ -296,16 +288,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_fork, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_child_inherits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_inherited_headers_are_limited, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lease_lost, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_not_yet, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_transactional, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_objects, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_hostile_regex, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fork, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_numbers, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_child_inherits, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_inherited_headers_are_limited, setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_lease_lost, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_not_yet, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_limits, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_transactional, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_objects, setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_hostile_regex, setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -169,6 +169,20 @@ unzip(zkt_delivery_t *delivery, const zkt_task_t *task, void *arg)
     return ZKT_OK;
 }
 
+// A worker with the folder as resource "tree" of its task, which it finishes.
+static zkt_test_t *
+finish(zkt_process_fn process, const char *folder)
+{
+    zkt_worker_options_t options = options_of(process);
+    zkt_task_t *task = zkt_task_new("type=text");
+    zkt_task_set_directory(task, "tree", folder);
+    assert_null(zkt_task_error(task));
+    zkt_test_t *test = NULL;
+    assert_int_equal(zkt_test_run(&options, &task, &test), ZKT_OK);
+    assert_string_equal(zkt_test_state(test), "Finished");
+    return test;
+}
+
 static void
 test_directories(void **state)
 {
@@ -180,13 +194,7 @@ test_directories(void **state)
     assert_int_equal(mkdir(path, 0700), 0);
     snprintf(path, sizeof path, "%s/sub/deep.txt", folder);
     write_file(path, "deep");
-    zkt_worker_options_t options = options_of(unzip);
-    zkt_task_t *task = zkt_task_new("type=text");
-    zkt_task_set_directory(task, "tree", folder);
-    assert_null(zkt_task_error(task));
-    zkt_test_t *test = NULL;
-    assert_int_equal(zkt_test_run(&options, &task, &test), ZKT_OK);
-    assert_string_equal(zkt_test_state(test), "Finished");
+    zkt_test_t *test = finish(unzip, folder);
     assert_string_equal(zkt_test_log(test), "[INFO] 4 1\n");
     zkt_test_destroy(&test);
     unlink(path);
@@ -237,13 +245,7 @@ test_links_stay_inside(void **state)
         snprintf(path, sizeof path, "%s/%s", folder, links[i][1]);
         assert_int_equal(symlink(links[i][0], path), 0);
     }
-    zkt_worker_options_t options = options_of(list_folder);
-    zkt_task_t *task = zkt_task_new("type=text");
-    zkt_task_set_directory(task, "tree", folder);
-    assert_null(zkt_task_error(task));
-    zkt_test_t *test = NULL;
-    assert_int_equal(zkt_test_run(&options, &task, &test), ZKT_OK);
-    assert_string_equal(zkt_test_state(test), "Finished");
+    zkt_test_t *test = finish(list_folder, folder);
     const char *log = zkt_test_log(test);
     assert_non_null(strstr(log, "[INFO] 1 61\n"));
     assert_non_null(strstr(log, "[INFO] 2 69\n"));
@@ -262,7 +264,6 @@ static void
 test_odd_directories(void **state)
 {
     (void)state;
-    zkt_worker_options_t options = options_of(list_folder);
     static const char *const names[] = {NULL, "\xff\xfe"};
     static const char *const logs[] = {"", "[INFO] 2 ff\n"};
     for (size_t i = 0; i < 2; i++) {
@@ -273,12 +274,7 @@ test_odd_directories(void **state)
             snprintf(path, sizeof path, "%s/%s", folder, names[i]);
             write_file(path, "x");
         }
-        zkt_task_t *task = zkt_task_new("type=text");
-        zkt_task_set_directory(task, "tree", folder);
-        assert_null(zkt_task_error(task));
-        zkt_test_t *test = NULL;
-        assert_int_equal(zkt_test_run(&options, &task, &test), ZKT_OK);
-        assert_string_equal(zkt_test_state(test), "Finished");
+        zkt_test_t *test = finish(list_folder, folder);
         assert_string_equal(zkt_test_log(test), logs[i]);
         zkt_test_destroy(&test);
         unlink(path);
