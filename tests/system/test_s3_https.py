@@ -1,13 +1,16 @@
 """Clients of an S3 server with a certificate of its own: who knows it moves bytes, who does not says so and loses nothing."""
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
 import time
 import unittest
 
-from support.broker import Broker, bin_dir, until
+from support.broker import Broker, LineReader, bin_dir, until
+from support.karton import PACKAGE, services_bin
+from support.processes import Process
 from support.python_client import Program
 from support.s3 import Versitygw, s3_options
 from system.test_cli import Service
@@ -27,6 +30,18 @@ READER = """
             for resource in task.iterate_resources():
                 resource.download()
     Reader.main()
+"""
+KARTON = """
+import hashlib
+from karton.core import Karton, Resource, Task
+class Passer(Karton):
+    identity = "karton.passer"
+    filters = [{"type": "karton"}]
+    def process(self, task):
+        for name, digest in task.get_payload("sums").items():
+            assert hashlib.sha256(task.get_resource(name).content).hexdigest() == digest
+        self.send_task(Task({"type": "exec"}, payload={"new": Resource("new", content=b"of karton")}))
+Passer.main()
 """
 
 
@@ -133,6 +148,31 @@ class HttpsTest(unittest.TestCase):
         with Program(self.knowing, READER), Producer(ConfigMock(self.knowing.options), identity="tester") as producer:
             summary = producer.wait(task.root_uid, 60)
         self.assertEqual((summary.finished, summary.crashed), (1, 0))
+
+    def test_a_service_of_karton(self):
+        folder = os.path.join(self.server.dir, "karton")
+        os.mkdir(folder)
+        with open(os.path.join(folder, "karton.ini"), "w", encoding="utf-8") as ini:
+            ini.write(f"[zkarton]\naddress = {self.broker.endpoints['broker']}\n[redis]\nhost = nowhere\n"
+                      f"[s3]\naddress = https://nowhere\naccess_key = a\nsecret_key = b\nbucket = c\nca_file = {self.server.certificate}\n")
+        with open(os.path.join(folder, "passer.py"), "w", encoding="utf-8") as program:
+            program.write(KARTON)
+        sums = json.dumps({name: hashlib.sha256(content).hexdigest() for name, content in (("small", SMALL), ("large", LARGE))})
+        environment = {name: value for name, value in self.knowing.environment.items() if not name.startswith("KARTON_")}
+        service = Process([services_bin("python"), "-m", "zkarton.karton", "passer.py"], cwd=folder, stdin=subprocess.DEVNULL,
+                          env=dict(environment, PYTHONPATH=PACKAGE), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            LineReader(service.stderr).wait_for("Binding on:", 60)
+            with Service(self.knowing, "exec", "t.exec", "type=exec", "--", "grep", "-q", "of karton", "in/new"):
+                code, root, error = self.knowing.run("zkarton", "send", "type=karton", "-p", f"sums:={sums}", *self.files)
+                self.assertEqual(code, 0, error)
+                code, said, error = self.knowing.run("zkarton", "wait", root)
+                self.assertEqual(code, 0, said + error)
+                self.assertIn("finished", said)
+        finally:
+            service.kill()
+            service.wait()
+            service.stderr.close()
 
 
 if __name__ == "__main__":
