@@ -90,6 +90,7 @@ def suite_sim():
 def suite_mutants():
     yield from single("deliberate bugs are caught", [sys.executable, "tests/sim/run_mutants.py"])
     yield from single("deliberate bugs of the Python client are caught", [sys.executable, "tests/clients/run_mutants.py"])
+    yield from single("its scenarios pass without them", [sys.executable, "tests/clients/run_mutants.py", "--unchanged"])
 
 
 class Recorder(unittest.TestResult):

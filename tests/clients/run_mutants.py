@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Applies each deliberate bug of tests/clients/mutants to a copy of the Python client: the scenario that the first line of the
-patch names must fail with it, for the plain client and for asyncio, and pass without it.
+patch names must fail with it, for the plain client and for asyncio. With --unchanged the same scenarios must pass without it.
 
-usage: run_mutants.py [NAME…]; scenarios run against build/bin.
+usage: run_mutants.py [--unchanged] [NAME…]; scenarios run against build/bin.
 """
 import concurrent.futures
 import os
@@ -13,7 +13,9 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
-os.environ["ZKT_SCENARIO_DEADLINE_S"] = "4"  # most mutants are caught by what does not come
+IS_UNCHANGED = "--unchanged" in sys.argv
+if not IS_UNCHANGED:
+    os.environ["ZKT_SCENARIO_DEADLINE_S"] = "4"  # most mutants are caught by what does not come
 from clients import scenario as stage  # noqa: E402
 
 MUTANTS = os.path.join(ROOT, "tests", "clients", "mutants")
@@ -51,18 +53,20 @@ def failure(folder, scenario, language):
 
 
 def main():
-    names = sys.argv[1:] or sorted(name[:-len(".patch")] for name in os.listdir(MUTANTS))
+    names = [name for name in sys.argv[1:] if name != "--unchanged"] or sorted(name[:-len(".patch")] for name in os.listdir(MUTANTS))
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="zkt-mutants-") as folder, \
             concurrent.futures.ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        played = [("unchanged", os.path.join(ROOT, "worker", "python"), scenario)
-                  for scenario in sorted({scenario_of(name) for name in names})]
-        played += [(name, changed_client(name, folder), scenario_of(name)) for name in names]
+        if IS_UNCHANGED:
+            played = [("unchanged", os.path.join(ROOT, "worker", "python"), scenario)
+                      for scenario in sorted({scenario_of(name) for name in names})]
+        else:
+            played = [(name, changed_client(name, folder), scenario_of(name)) for name in names]
         rows = [(name, scenario, language, pool.submit(failure, client, scenario, language))
                 for name, client, scenario in played for language in LANGUAGES]
         for name, scenario, language, future in rows:
             step = future.result()
-            wrong += (step is None) != (name == "unchanged")
+            wrong += (step is None) != IS_UNCHANGED
             print(f"{name}, {language}: {step or f'scenario {scenario!r} passes'}", flush=True)
     return 1 if wrong or not names else 0
 
